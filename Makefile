@@ -1,0 +1,49 @@
+# The two commands of the README are `make demo` and `make test`; both prepare .venv first.
+# PIP_ARGS goes to the pip call that installs torch, since its builds differ (CPU, CUDA).
+PYTHON ?= python3.11
+PIP_ARGS ?=
+DEMO_ARGS ?=
+PYTEST_ARGS ?= -n 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test test-slow check format bench clean
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv and install pinned, hashed requirements
+
+$(STAMP): pyproject.toml requirements/dev.txt requirements/torch.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --progress-bar off --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --progress-bar off -r requirements/torch.txt $(PIP_ARGS)
+	$(BIN)/pip install --quiet --progress-bar off --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## real tickets through the whole system; Ctrl-C ends it
+	$(BIN)/enhancer demo $(DEMO_ARGS)
+
+test: setup  ## everything but what is marked slow
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: setup  ## the slow tests alone
+	$(BIN)/pytest -m slow
+
+check: setup  ## ruff, pyright and the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest -q tests/unit/test_imports.py
+
+format: setup  ## ruff's formatter and its safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## the benchmarks of bench/ as tables
+	$(BIN)/python -m bench all
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

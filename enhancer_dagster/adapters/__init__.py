@@ -1,0 +1,1 @@
+"""One outside system a module, each behind a Protocol of `domain.ports`."""

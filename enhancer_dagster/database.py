@@ -1,0 +1,78 @@
+"""Connections to the product's PostgreSQL, and its migrations.
+
+psycopg's pools are opened on first use and never before a fork: a pool belongs to the process that made it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+from pydantic import SecretStr
+
+from enhancer_dagster.domain.errors import DatabaseUnavailableError
+
+POOL_WAIT_SECONDS = 5.0
+CONNECT_SECONDS = 5
+
+
+class Database:
+    """A pool of connections for this process.
+
+    Args:
+        url: `postgresql://…`.
+        max_size: Most connections at once.
+    """
+
+    def __init__(self, url: SecretStr, *, max_size: int = 4) -> None:
+        self._url = url
+        self._max_size = max_size
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """A connection in one transaction: committed at the end, rolled back on an error.
+
+        Raises:
+            DatabaseUnavailableError: No connection could be had, or it broke.
+        """
+        pool = _pool(self._url.get_secret_value(), self._max_size, os.getpid())
+        try:
+            with pool.connection(timeout=POOL_WAIT_SECONDS) as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise DatabaseUnavailableError(f"PostgreSQL: {type(error).__name__}: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _pool(url: str, max_size: int, process_id: int) -> ConnectionPool[psycopg.Connection[DictRow]]:
+    kwargs: dict[str, Any] = {"row_factory": dict_row, "connect_timeout": CONNECT_SECONDS}
+    return ConnectionPool(
+        url,
+        connection_class=psycopg.Connection[DictRow],
+        min_size=0,
+        max_size=max_size,
+        max_idle=60,
+        kwargs=kwargs,
+        check=ConnectionPool[psycopg.Connection[DictRow]].check_connection,
+        open=True,
+        name=f"enhancer-{process_id}",
+    )
+
+
+def migrate(url: SecretStr, revision: str = "head") -> None:
+    """Bring the schemas `registry`, `bridge` and `pipeline` to `revision`; data is kept.
+
+    Two processes may call it at once: an advisory lock lets them in one after the other.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url.get_secret_value()
+    command.upgrade(config, revision)

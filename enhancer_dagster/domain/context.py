@@ -1,0 +1,102 @@
+"""What is known about a ticket before anything is written: the workflow's state (the owner's format)."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from enhancer_dagster.domain.tickets import FreeText
+
+TICKET_DETAILS = "ticket_details"
+SIMILAR_TICKETS = "similar_tickets"
+KB_SEARCH = "kb_search"
+IP_LOOKUP = "ip_lookup"
+NODES = (TICKET_DETAILS, SIMILAR_TICKETS, KB_SEARCH, IP_LOOKUP)
+"""The four context nodes, in the order they are shown; history counts how many of them succeeded."""
+
+TOTAL_TIMEOUT_NODE = "context_gathering"
+"""The name under which a timeout of the whole is reported; it is not a node and is not counted."""
+
+
+class SimilarTicket(BaseModel):
+    """A resolved ticket that resembles this one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ticket_id: str
+    similarity_score: float = Field(description="0 to 1, higher is more alike.")
+    subject: FreeText = ""
+    resolution: FreeText = Field(default="", description="How it was solved, as plain text.")
+    status: str = ""
+    resolved_at: datetime | None = None
+
+    @property
+    def source_id(self) -> str:
+        """How a citation names it."""
+        return f"TKT-{self.ticket_id}"
+
+
+class KbArticle(BaseModel):
+    """A knowledge-base article that bears on this ticket."""
+
+    model_config = ConfigDict(frozen=True)
+
+    article_id: str
+    relevance_score: float = Field(description="0 to 1, higher is more relevant.")
+    title: FreeText = ""
+    content: FreeText = Field(default="", description="Its text, plain; may be an excerpt.")
+
+    @property
+    def source_id(self) -> str:
+        """How a citation names it."""
+        return f"KB-{self.article_id}"
+
+
+class IpInfo(BaseModel):
+    """What the inventory knows of an address or host name in the ticket's text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ip: str | None
+    hostname: FreeText | None = None
+    role: FreeText | None = None
+    last_seen: datetime | None = None
+
+    @property
+    def source_id(self) -> str:
+        """How a citation names it."""
+        return f"IP-{self.ip}" if self.ip else f"HOST-{self.hostname}"
+
+
+class NodeError(BaseModel):
+    """A context node that failed, was cut off or had nothing to search in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    node_name: str
+    message: str
+
+
+class WorkflowState(BaseModel):
+    """The context of one ticket."""
+
+    model_config = ConfigDict(frozen=True)
+
+    similar_tickets: tuple[SimilarTicket, ...] = ()
+    kb_articles: tuple[KbArticle, ...] = ()
+    ip_info: tuple[IpInfo, ...] = ()
+    errors: tuple[NodeError, ...] = ()
+
+    @property
+    def source_ids(self) -> frozenset[str]:
+        """All ids that a recommendation may cite."""
+        return frozenset(s.source_id for s in (*self.similar_tickets, *self.kb_articles, *self.ip_info))
+
+    @property
+    def nodes_failed(self) -> int:
+        """How many of the four nodes are among the errors."""
+        return len({error.node_name for error in self.errors} & set(NODES))
+
+    @property
+    def nodes_success(self) -> int:
+        """How many of the four nodes are not."""
+        return len(NODES) - self.nodes_failed

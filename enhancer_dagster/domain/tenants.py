@@ -1,0 +1,104 @@
+"""A customer of this installation: its service desk, its secrets and what it wants done."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
+
+from enhancer_dagster.domain.tickets import TenantId, Ticket
+
+
+class Edition(StrEnum):
+    """The two kinds of ServiceDesk Plus, which differ in addresses, log-in and a few words."""
+
+    ONPREM = "onprem"
+    CLOUD = "cloud"
+
+
+class WriteBack(StrEnum):
+    """Where the section goes. Requesters can read descriptions; they never see our notes."""
+
+    DESCRIPTION = "description"
+    NOTE = "note"
+
+
+class ServiceDeskConnection(BaseModel):
+    """How to reach a tenant's ServiceDesk Plus.
+
+    Attributes:
+        base_url: On premises `https://host[:port]`; in the cloud `https://{data centre}/app/{portal}`.
+        api_key: On premises: the technician's key.
+        client_id: Cloud: OAuth client.
+        accounts_url: Cloud: where tokens are refreshed, `https://accounts.zoho.{dc}`.
+        legacy_key_header: On premises, old builds: send `TECHNICIAN_KEY` instead of `authtoken`.
+        verify_tls: False accepts a self-signed certificate.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    edition: Edition
+    base_url: HttpUrl
+    api_key: SecretStr | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    accounts_url: HttpUrl | None = None
+    legacy_key_header: bool = False
+    verify_tls: bool = True
+
+
+class TicketFilter(BaseModel):
+    """Which tickets are meant: those whose field is in the list; an empty list means all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    groups: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+
+    def admits(self, ticket: Ticket) -> bool:
+        """Whether `ticket` passes every list; names are compared without regard to case."""
+        pairs = (
+            (self.groups, ticket.group),
+            (self.sites, ticket.site),
+            (self.templates, ticket.template),
+            (self.statuses, ticket.status),
+        )
+        return all(not names or value.casefold() in {n.casefold() for n in names} for names, value in pairs)
+
+
+class LanguageModelChoice(BaseModel):
+    """Which model writes for a tenant; without a name, the installation's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    enabled: bool = True
+    model: str | None = None
+    fallback_models: tuple[str, ...] | None = None
+
+
+class Tenant(BaseModel):
+    """One customer. Secrets are `SecretStr`, so neither `repr` nor a log shows them.
+
+    Attributes:
+        webhook_secrets: All that are valid now, newest first (several while one is being rotated).
+        static_token_allowed: Whether `X-ServiceDesk-Token` may carry the secret itself.
+        enhance: Which tickets are enhanced.
+        index: Which resolved tickets are offered as evidence.
+        created_at: Polling for missed tickets starts here.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant_id: TenantId
+    name: str = ""
+    active: bool = True
+    service_desk: ServiceDeskConnection
+    webhook_secrets: tuple[SecretStr, ...] = ()
+    static_token_allowed: bool = False
+    language_model: LanguageModelChoice = LanguageModelChoice()
+    write_back: WriteBack = WriteBack.DESCRIPTION
+    enhance: TicketFilter = TicketFilter()
+    index: TicketFilter = TicketFilter()
+    created_at: datetime = Field(default_factory=lambda: datetime.now().astimezone())

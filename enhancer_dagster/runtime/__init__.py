@@ -1,0 +1,1 @@
+"""What keeps the system running on one machine: embedded PostgreSQL, process supervision, run workers."""

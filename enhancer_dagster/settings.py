@@ -1,0 +1,110 @@
+"""Every setting of the product, in one place.
+
+A setting is an environment variable `ENHANCER_<NAME>`; `enhancer up` and `enhancer demo` hand them to the
+processes they start. Nothing is read at import: call `load_settings`.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/enhancer` for root, else `~/.local/share/enhancer`."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/enhancer")
+    return Path.home() / ".local" / "share" / "enhancer"
+
+
+class ModelPrice(BaseModel):
+    """US dollars for a million tokens, for gateways that do not say what a call cost."""
+
+    prompt: float
+    completion: float
+
+
+class Settings(BaseSettings):
+    """The installation's settings. Secrets are `SecretStr`."""
+
+    model_config = SettingsConfigDict(env_prefix="ENHANCER_", env_ignore_empty=True, extra="ignore")
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+    log_level: str = "INFO"
+
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql://…; none: the embedded PostgreSQL in the data folder."
+    )
+    dagster_database_url: SecretStr | None = Field(
+        default=None, description="Dagster's own database; none: `<name>_dagster` beside the other."
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="Fernet keys that encrypt secrets at rest, newest first, by commas."
+    )
+    claim_token: SecretStr | None = Field(default=None, description="Bearer token of the claim API.")
+
+    webhook_host: str = "127.0.0.1"
+    webhook_port: int = 8080
+    claim_host: str = "127.0.0.1"
+    claim_port: int = 8081
+    claim_url: str | None = Field(default=None, description="Where the pipeline finds the claim API.")
+    dagster_host: str = "127.0.0.1"
+    dagster_port: int = 3000
+
+    max_concurrent_tickets: int = Field(default=24, ge=1, description="Run slots for tickets.")
+    ticket_priorities: bool = Field(default=True, description="Whether a ticket's priority orders runs.")
+    lease_seconds: float = Field(default=30, description="A claim's lease until its run starts.")
+    poll_seconds: float = Field(default=19.4, description="Length of the sensor's long poll.")
+
+    node_timeout_seconds: float = 10
+    context_timeout_seconds: float = 30
+    llm_timeout_seconds: float = 30
+    run_soft_limit_seconds: float = 100
+    run_hard_limit_seconds: float = 120
+
+    similar_tickets_limit: int = Field(default=5, ge=0)
+    kb_articles_limit: int = Field(default=3, ge=0)
+
+    llm_provider: str = "openrouter"
+    llm_base_url: str = "https://openrouter.ai/api/v1"
+    llm_api_key: SecretStr | None = Field(default=None, description="None: OPENROUTER_API_KEY.")
+    llm_enabled: bool = True
+    llm_model: str = "openai/gpt-4"
+    llm_fallback_models: Annotated[tuple[str, ...], NoDecode] = ()
+    llm_prices: dict[str, ModelPrice] = Field(
+        default_factory=lambda: {
+            "openai/gpt-4": ModelPrice(prompt=30, completion=60),
+            "openai/gpt-4o": ModelPrice(prompt=2.5, completion=10),
+            "openai/gpt-4o-mini": ModelPrice(prompt=0.15, completion=0.6),
+        },
+        description="Dollars a million tokens, by model, where the gateway does not say.",
+    )
+
+    allow_http: bool = Field(default=False, description="Let service desks and gateways be http://.")
+    index_url: str | None = Field(default=None, description="Where snapshots are; none: in the data folder.")
+
+    @field_validator("llm_fallback_models", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @property
+    def claim_api(self) -> str:
+        """Base address of the claim API."""
+        return self.claim_url or f"http://{self.claim_host}:{self.claim_port}"
+
+    @property
+    def index_location(self) -> str:
+        """Path or fsspec URL under which the snapshots are."""
+        return self.index_url or str(self.data_dir / "index")
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        pydantic.ValidationError: A value is not of its type; the message names the field.
+    """
+    return Settings()

@@ -1,0 +1,64 @@
+"""Fixtures that every test may use: a real PostgreSQL, fresh databases, free ports, the shared material."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from enhancer_dagster.database import migrate
+from enhancer_dagster.runtime.postgres import EmbeddedPostgres, embedded_postgres
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def require(available: bool, reason: str) -> None:
+    """Skip where something is missing; fail instead where `ENHANCER_REQUIRE_ALL` is set, as CI does."""
+    if available:
+        return
+    if os.environ.get("ENHANCER_REQUIRE_ALL"):
+        pytest.fail(f"ENHANCER_REQUIRE_ALL is set, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of test material beside the project."""
+    require(SHARED.is_dir(), "the folder shared/ is not beside the project")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that other users may pass through, as the embedded PostgreSQL needs under root."""
+    folder = Path(tempfile.mkdtemp(prefix="enhancer-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The embedded PostgreSQL, one for each worker of pytest-xdist, with a migrated template."""
+    with embedded_postgres(open_folder / "pg") as server:
+        migrate(server.create_database("template_enhancer"))
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> SecretStr:
+    """A fresh, migrated database."""
+    return postgres.create_database(f"test_{uuid4().hex}", template="template_enhancer")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
