@@ -1,0 +1,127 @@
+"""The table `enhancement_history`: one row a job, whatever is retried or re-executed."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from enhancer_dagster.database import Database
+from enhancer_dagster.domain.outcomes import HistoryRecord, LastEnhancement
+
+# What an earlier attempt knew of the ticket's section stays until a later one knows better: the section is
+# still there while the job is pending again, and after a re-execution that failed.
+SAVE = """
+    INSERT INTO pipeline.enhancement_history AS h (
+        correlation_id, tenant_id, ticket_id, job_id, status, attempt, dagster_run_id, received_at,
+        started_at, completed_at, processing_time_ms, context_nodes_success, context_nodes_failed,
+        llm_provider, llm_model, error_message, generated_without_ai, prompt_tokens, completion_tokens,
+        cost_usd, content_hash, enhancement, sources, note_id, skipped)
+    VALUES (
+        %(correlation_id)s, %(tenant_id)s, %(ticket_id)s, %(job_id)s, %(status)s, %(attempt)s,
+        %(dagster_run_id)s, %(received_at)s, %(started_at)s, %(completed_at)s, %(processing_time_ms)s,
+        %(context_nodes_success)s, %(context_nodes_failed)s, %(llm_provider)s, %(llm_model)s,
+        %(error_message)s, %(generated_without_ai)s, %(prompt_tokens)s, %(completion_tokens)s, %(cost_usd)s,
+        %(content_hash)s, %(enhancement)s, %(sources)s, %(note_id)s, %(skipped)s)
+    ON CONFLICT (job_id) DO UPDATE SET
+        status = excluded.status, attempt = excluded.attempt, dagster_run_id = excluded.dagster_run_id,
+        started_at = excluded.started_at, completed_at = excluded.completed_at,
+        processing_time_ms = excluded.processing_time_ms,
+        context_nodes_success = excluded.context_nodes_success,
+        context_nodes_failed = excluded.context_nodes_failed,
+        llm_provider = excluded.llm_provider, llm_model = excluded.llm_model,
+        error_message = excluded.error_message, generated_without_ai = excluded.generated_without_ai,
+        prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens,
+        cost_usd = excluded.cost_usd, skipped = excluded.skipped,
+        received_at = coalesce(excluded.received_at, h.received_at),
+        content_hash = coalesce(excluded.content_hash, h.content_hash),
+        enhancement = coalesce(excluded.enhancement, h.enhancement),
+        sources = CASE WHEN excluded.enhancement IS NULL THEN h.sources ELSE excluded.sources END,
+        note_id = coalesce(excluded.note_id, h.note_id),
+        updated_at = now()
+    WHERE h.attempt < excluded.attempt
+       OR (h.attempt = excluded.attempt AND NOT (h.status = 'completed' AND excluded.status <> 'completed'))
+"""
+LAST = """
+    SELECT correlation_id, content_hash, note_id, completed_at
+    FROM pipeline.enhancement_history
+    WHERE tenant_id = %s AND ticket_id = %s AND content_hash IS NOT NULL AND NOT skipped
+    ORDER BY updated_at DESC LIMIT 1
+"""
+OWNED = """
+    SELECT correlation_id FROM pipeline.enhancement_history
+    WHERE tenant_id = %s AND ticket_id = %s AND correlation_id = ANY(%s)
+"""
+ROWS = """
+    SELECT * FROM pipeline.enhancement_history
+    WHERE (%(ticket_id)s::text IS NULL OR ticket_id = %(ticket_id)s)
+      AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
+      AND (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(since)s::timestamptz IS NULL OR started_at >= %(since)s)
+    ORDER BY started_at DESC LIMIT %(limit)s
+"""
+TEXT_LIMIT = 100
+"""Width of the columns `llm_provider` and `llm_model`."""
+
+
+class PostgresHistory:
+    """`domain.ports.History` on PostgreSQL.
+
+    Args:
+        database: A pool of its own, so that trouble here is no trouble elsewhere.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, record: HistoryRecord) -> None:
+        """Write the job's row; an earlier attempt never overwrites a later one.
+
+        Raises:
+            DatabaseUnavailableError: The row could not be written.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(SAVE, _values(record))
+
+    def last_enhancement(self, tenant_id: str, ticket_id: str) -> LastEnhancement | None:
+        """The last enhancement that reached this ticket."""
+        with self._database.transaction() as connection:
+            row = connection.execute(LAST, [tenant_id, ticket_id]).fetchone()
+        return LastEnhancement(**row) if row else None
+
+    def owned_correlation_ids(
+        self, tenant_id: str, ticket_id: str, correlation_ids: Iterable[UUID]
+    ) -> frozenset[UUID]:
+        """Those of `correlation_ids` that history knows for this tenant and ticket."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(OWNED, [tenant_id, ticket_id, list(correlation_ids)]).fetchall()
+        return frozenset(row["correlation_id"] for row in rows)
+
+    def rows(
+        self,
+        *,
+        ticket_id: str | None = None,
+        tenant_id: str | None = None,
+        status: str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> Sequence[dict[str, Any]]:
+        """Rows as they are stored, newest first."""
+        asked = {
+            "ticket_id": ticket_id,
+            "tenant_id": tenant_id,
+            "status": status,
+            "since": since,
+            "limit": limit,
+        }
+        with self._database.transaction() as connection:
+            return connection.execute(ROWS, asked).fetchall()
+
+
+def _values(record: HistoryRecord) -> dict[str, Any]:
+    values = record.model_dump() | {"processing_time_ms": record.processing_time_ms}
+    values["sources"] = Jsonb(list(record.sources))
+    for name in ("llm_provider", "llm_model"):
+        values[name] = values[name] and values[name][:TEXT_LIMIT]
+    return values
