@@ -120,8 +120,9 @@ class PostgresHistory:
 
 
 def _values(record: HistoryRecord) -> dict[str, Any]:
-    values = record.model_dump() | {"processing_time_ms": record.processing_time_ms}
-    values["sources"] = Jsonb(list(record.sources))
-    for name in ("llm_provider", "llm_model"):
-        values[name] = values[name] and values[name][:TEXT_LIMIT]
-    return values
+    return record.model_dump() | {
+        "processing_time_ms": record.processing_time_ms,
+        "sources": Jsonb(list(record.sources)),
+        "llm_provider": record.llm_provider and record.llm_provider[:TEXT_LIMIT],
+        "llm_model": record.llm_model and record.llm_model[:TEXT_LIMIT],
+    }

@@ -108,7 +108,13 @@ class TenantStore:
         return len(tenants)
 
     def _write(
-        self, statement: LiteralString, tenant: Tenant, by: str, action: str, refusal: str, before: Tenant | None = None
+        self,
+        statement: LiteralString,
+        tenant: Tenant,
+        by: str,
+        action: str,
+        refusal: str,
+        before: Tenant | None = None,
     ) -> None:
         values = _profile(tenant) | {"secrets": self._cipher.encrypt_fields(_secrets(tenant))}
         with self._database.transaction() as connection:
