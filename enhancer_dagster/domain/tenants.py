@@ -102,3 +102,10 @@ class Tenant(BaseModel):
     enhance: TicketFilter = TicketFilter()
     index: TicketFilter = TicketFilter()
     created_at: datetime = Field(default_factory=lambda: datetime.now().astimezone())
+
+    def ticket_url(self, ticket_id: str) -> str:
+        """Where a technician opens the ticket in a browser."""
+        base = str(self.service_desk.base_url).rstrip("/")
+        if self.service_desk.edition is Edition.CLOUD:
+            return f"{base}/ui/requests/{ticket_id}/details"
+        return f"{base}/WorkOrder.do?woMode=viewWO&woID={ticket_id}"
