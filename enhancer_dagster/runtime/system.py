@@ -1,0 +1,135 @@
+"""The whole system on one machine: which processes there are, and when each can be used."""
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import yaml
+
+from enhancer_dagster.domain.errors import ConfigurationError
+from enhancer_dagster.runtime.installation import environment_of, sqlalchemy_url
+from enhancer_dagster.runtime.supervisor import Program, Supervisor
+from enhancer_dagster.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+CODE_SERVER_THREADS = 16
+"""More than there are sensors that wait: each holds a thread for the length of its long poll."""
+
+
+@contextmanager
+def running_system(settings: Settings, log_folder: Path | None) -> Iterator[Supervisor]:
+    """Bridge, code server, webserver and daemon, all ready; stopped at the end.
+
+    Args:
+        settings: Complete, as `installation.ready_installation` gives them.
+        log_folder: Where the processes' logs go; None leaves them on stderr.
+
+    Raises:
+        ConfigurationError: One of them did not come up.
+    """
+    home = _dagster_home(settings)
+    supervisor = Supervisor(_environment(settings, home), log_folder)
+    bridge, code_server, webserver, daemon = _programs(settings, home)
+    try:
+        supervisor.start(bridge, code_server)
+        supervisor.start(webserver)
+        supervisor.start(daemon)
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+def ui_url(settings: Settings) -> str:
+    """Where the Dagster UI is."""
+    return f"http://{settings.dagster_host}:{settings.dagster_port}"
+
+
+def _environment(settings: Settings, home: Path) -> dict[str, str]:
+    if settings.dagster_database_url is None:
+        raise ConfigurationError("no database for Dagster: set ENHANCER_DAGSTER_DATABASE_URL")
+    return environment_of(settings) | {
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "ENHANCER_DAGSTER_SQLALCHEMY_URL": sqlalchemy_url(settings.dagster_database_url),
+        # One thread for each native pool: runs are many and side by side.
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def _dagster_home(settings: Settings) -> Path:
+    home = settings.data_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copyfile(REPOSITORY / "dagster.yaml", home / "dagster.yaml")
+    module = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())["load_from"][0]["python_module"]
+    shared = {"grpc_server": {"socket": str(_code_socket(home)), "location_name": module["location_name"]}}
+    (home / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [shared]}))
+    return home
+
+
+def _code_socket(home: Path) -> Path:
+    return home / "code.sock"
+
+
+def _programs(settings: Settings, home: Path) -> tuple[Program, Program, Program, Program]:
+    installed = Path(sys.executable).parent
+    socket = _code_socket(home)
+    socket.unlink(missing_ok=True)
+    ui = ui_url(settings)
+    workspace = ("--workspace", str(home / "workspace.yaml"))
+    bridge = Program(
+        "bridge",
+        (sys.executable, "-m", "enhancer_dagster.bridge"),
+        _answers(f"http://{settings.webhook_host}:{settings.webhook_port}/readyz"),
+    )
+    code_server = Program(
+        "code-server",
+        (
+            str(installed / "dagster"), "code-server", "start", "--module-name",
+            "enhancer_dagster.definitions", "--location-name", "enhancer", "--socket", str(socket), "--max-workers", str(CODE_SERVER_THREADS),
+            "--log-level", "warning", "--log-format", "json",
+        ),
+        socket.exists,
+    )  # fmt: skip
+    webserver = Program(
+        "webserver",
+        (
+            str(installed / "dagster-webserver"), *workspace, "--host", settings.dagster_host,
+            "--port", str(settings.dagster_port), "--log-format", "json",
+        ),
+        _answers(f"{ui}/server_info"),
+    )  # fmt: skip
+    daemon = Program(
+        "daemon",
+        (str(installed / "dagster-daemon"), "run", *workspace, "--log-format", "json"),
+        _daemon_is_healthy(ui),
+        stop_signal=signal.SIGINT,
+    )
+    return bridge, code_server, webserver, daemon
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            return httpx.get(url, timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return ready
+
+
+def _daemon_is_healthy(ui: str) -> Callable[[], bool]:
+    query = '{ instance { daemonHealth { sensors: daemonStatus(daemonType: "SENSOR") { healthy } } } }'
+
+    def ready() -> bool:
+        try:
+            answer = httpx.post(f"{ui}/graphql", json={"query": query}, timeout=5).json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return bool(answer["data"]["instance"]["daemonHealth"]["sensors"]["healthy"])
+
+    return ready
