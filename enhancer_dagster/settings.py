@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -29,7 +29,9 @@ class ModelPrice(BaseModel):
 class Settings(BaseSettings):
     """The installation's settings. Secrets are `SecretStr`."""
 
-    model_config = SettingsConfigDict(env_prefix="ENHANCER_", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="ENHANCER_", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Field(default_factory=default_data_dir)
     log_level: str = "INFO"
@@ -39,6 +41,9 @@ class Settings(BaseSettings):
     )
     dagster_database_url: SecretStr | None = Field(
         default=None, description="Dagster's own database; none: `<name>_dagster` beside the other."
+    )
+    history_database_url: SecretStr | None = Field(
+        default=None, description="History's own way to the database; none: the same address."
     )
     secret_key: SecretStr | None = Field(
         default=None, description="Fernet keys that encrypt secrets at rest, newest first, by commas."
@@ -69,7 +74,9 @@ class Settings(BaseSettings):
 
     llm_provider: str = "openrouter"
     llm_base_url: str = "https://openrouter.ai/api/v1"
-    llm_api_key: SecretStr | None = Field(default=None, description="None: OPENROUTER_API_KEY.")
+    llm_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("ENHANCER_LLM_API_KEY", "OPENROUTER_API_KEY")
+    )
     llm_enabled: bool = True
     llm_model: str = "openai/gpt-4"
     llm_fallback_models: Annotated[tuple[str, ...], NoDecode] = ()

@@ -170,12 +170,19 @@ class History(Protocol):
 
 @dataclass(frozen=True)
 class Finish:
-    """How a run ends its job. `record` is the whole outcome, for a history row that could not be written."""
+    """How a run ends its job.
+
+    Attributes:
+        record: The whole outcome, from which a history row that could not be written is written later.
+        not_before: With `retry`, the earliest moment the service desk named for another try.
+        history_written: Whether `record` is in history already.
+    """
 
     outcome: JobOutcome
     record: HistoryRecord
     error: str | None = None
     not_before: datetime | None = None
+    history_written: bool = False
 
 
 @dataclass(frozen=True)
@@ -230,3 +237,20 @@ class Tenants(Protocol):
     def list_all(self) -> Sequence[Tenant]:
         """Every tenant, disabled ones too, by id."""
         ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The whole outside at once, as a run gets it.
+
+    Attributes:
+        language_model: None where the installation has no LLM, with `why_no_language_model` saying why.
+    """
+
+    tenants: Tenants
+    service_desks: ServiceDesks
+    search: ContextSearch
+    history: History
+    queue: JobQueue
+    language_model: LanguageModel | None
+    why_no_language_model: str = ""

@@ -1,4 +1,4 @@
-"""Whose section is it: ours if history, or failing that the queue, knows its correlation id for this ticket."""
+"""Whose section is it? Ours if history, or else the queue, knows its correlation id for this ticket."""
 
 from collections.abc import Callable, Iterable
 from uuid import UUID

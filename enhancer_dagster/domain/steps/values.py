@@ -72,6 +72,7 @@ class Enhancement(BaseModel):
     """What `synthesize_enhancement` wrote: markdown, checked against its sources.
 
     Attributes:
+        generated_at: For the footer; the same however often the section is written.
         without_ai_reason: Why no model's answer is in it; None where one is.
         citations_removed: Citations of something that was not in the context.
         sentences_removed: Sentences that presented a fact without a valid citation.
@@ -81,6 +82,7 @@ class Enhancement(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     content: FreeText
+    generated_at: AwareDatetime
     generated_without_ai: bool
     without_ai_reason: FreeText | None = None
     usage: Usage = Usage()

@@ -1,0 +1,17 @@
+"""The `enhancer` command. Each module holds a group of commands and imports what they need when they run."""
+
+import typer
+
+from enhancer_dagster.cli import doctor, quarantine, simulator, system, tenants, tickets
+
+app = typer.Typer(
+    help="Enhances ServiceDesk Plus tickets: `enhancer demo` shows it, `enhancer up` runs it.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+system.register(app)
+tickets.register(app)
+doctor.register(app)
+simulator.register(app)
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(quarantine.app, name="quarantine")

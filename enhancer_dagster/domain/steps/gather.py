@@ -1,0 +1,169 @@
+"""Step one: the ticket as it is now, whether it is due, and what is known that bears on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from loguru import logger
+
+from enhancer_dagster.domain.context import (
+    IP_LOOKUP,
+    KB_SEARCH,
+    SIMILAR_TICKETS,
+    TICKET_DETAILS,
+    NodeError,
+    WorkflowState,
+)
+from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.errors import DatabaseUnavailableError, TransientError
+from enhancer_dagster.domain.gathering import gather_nodes
+from enhancer_dagster.domain.outcomes import LastEnhancement
+from enhancer_dagster.domain.ports import ContextSearch, History, JobQueue, ServiceDesk
+from enhancer_dagster.domain.section import find_sections, strip_sections
+from enhancer_dagster.domain.steps.ownership import ownership_test
+from enhancer_dagster.domain.steps.values import GatheredContext, TicketRun
+from enhancer_dagster.domain.tenants import Tenant
+from enhancer_dagster.domain.text import content_hash, html_to_text
+from enhancer_dagster.domain.tickets import Claim, Ticket
+
+
+@dataclass(frozen=True)
+class ContextLimits:
+    """How long context gathering may take, in seconds, and how much it brings."""
+
+    node_seconds: float
+    total_seconds: float
+    similar_tickets: int
+    kb_articles: int
+
+
+@dataclass(frozen=True)
+class ContextPorts:
+    """What context is gathered from."""
+
+    desk: ServiceDesk
+    search: ContextSearch
+    history: History
+    queue: JobQueue
+
+
+@dataclass(frozen=True)
+class NotDue:
+    """The job ends here, before any cost."""
+
+    reason: str
+
+
+def gather_context(
+    claim: Claim,
+    run: TicketRun,
+    tenant: Tenant,
+    ports: ContextPorts,
+    limits: ContextLimits,
+    deadline: Deadline,
+) -> GatheredContext | NotDue:
+    """Read the ticket and, where it is due, search with its text.
+
+    Args:
+        claim: The job. Its own text serves where the ticket cannot be read for the moment.
+        run: The attempt that asks.
+        tenant: Whose ticket it is.
+        ports: What is asked.
+        limits: Times and amounts.
+        deadline: The run's soft limit.
+
+    Raises:
+        ServiceDeskRefusedError: There is no such ticket, or the credentials are not accepted.
+        DatabaseUnavailableError: Whether the ticket is due hangs on history, which is down.
+    """
+    total = deadline.within(limits.total_seconds)
+    ticket, errors = _ticket_or_webhook(claim, ports.desk, total.within(limits.node_seconds))
+    text = html_to_text(strip_sections(ticket.description or "", _is_ours(ticket, tenant, ports)))
+    said = content_hash(ticket.subject, text)
+    if not errors and (reason := _not_due(claim, ticket, tenant, said, ports.history)):
+        return NotDue(reason)
+    # Look-alikes stay on the ticket, since they are user text, but nothing that looks like our own
+    # writing is searched with or put into a prompt.
+    evidence = html_to_text(strip_sections(ticket.description or ""))
+    return GatheredContext(
+        run=run,
+        subject=ticket.subject,
+        text=evidence,
+        priority=ticket.priority,
+        state=_search(run, ticket.subject, evidence, errors, ports.search, limits, total),
+        content_hash=said,
+        ticket_url=tenant.ticket_url(run.ticket_id),
+    )
+
+
+def _ticket_or_webhook(
+    claim: Claim, desk: ServiceDesk, deadline: Deadline
+) -> tuple[Ticket, tuple[NodeError, ...]]:
+    try:
+        return desk.ticket(claim.job.ticket_id, deadline), ()
+    except TransientError as error:
+        logger.warning("the ticket cannot be read, its webhook's text is used: {}", error)
+        told = Ticket(
+            ticket_id=claim.job.ticket_id,
+            subject=claim.subject,
+            description=claim.job.description,
+            priority=claim.job.priority,
+        )
+        return told, (NodeError(node_name=TICKET_DETAILS, message=str(error)),)
+
+
+def _is_ours(ticket: Ticket, tenant: Tenant, ports: ContextPorts) -> Callable[[UUID], bool]:
+    found = [section.correlation_id for section in find_sections(ticket.description or "")]
+    return ownership_test(ports.history, ports.queue, tenant.tenant_id, ticket.ticket_id, found)
+
+
+def _not_due(claim: Claim, ticket: Ticket, tenant: Tenant, said: str, history: History) -> str | None:
+    if ticket.is_trashed:
+        return "the ticket is in the trash"
+    if not ticket.is_open:
+        return f"the ticket is no longer open ({ticket.status})"
+    if not tenant.enhance.admits(ticket):
+        return "the tenant's filter leaves this ticket out"
+    if claim.asked_again:
+        return None
+    last = _last_enhancement(ticket, tenant, history)
+    if last and last.content_hash == said:
+        return "its text is what was last enhanced"
+    return None
+
+
+def _last_enhancement(ticket: Ticket, tenant: Tenant, history: History) -> LastEnhancement | None:
+    try:
+        return history.last_enhancement(tenant.tenant_id, ticket.ticket_id)
+    except DatabaseUnavailableError:
+        # Without a section the ticket is new to us. With one, going on could answer our own edit.
+        if find_sections(ticket.description or ""):
+            raise
+        return None
+
+
+def _search(
+    run: TicketRun,
+    subject: str,
+    text: str,
+    errors: tuple[NodeError, ...],
+    search: ContextSearch,
+    limits: ContextLimits,
+    total: Deadline,
+) -> WorkflowState:
+    nodes = {
+        SIMILAR_TICKETS: lambda _: search.similar_tickets(
+            run.tenant_id, subject, text, exclude_ticket_id=run.ticket_id, limit=limits.similar_tickets
+        ),
+        KB_SEARCH: lambda _: search.kb_articles(run.tenant_id, subject, text, limit=limits.kb_articles),
+        IP_LOOKUP: lambda _: search.inventory(run.tenant_id, f"{subject}\n{text}"),
+    }
+    gathered = gather_nodes(nodes, limits.node_seconds, total)
+    for error in gathered.errors:
+        logger.warning("context: {}: {}", error.node_name, error.message)
+    return WorkflowState(
+        similar_tickets=tuple(gathered.found.get(SIMILAR_TICKETS, ())),
+        kb_articles=tuple(gathered.found.get(KB_SEARCH, ())),
+        ip_info=tuple(gathered.found.get(IP_LOOKUP, ())),
+        errors=errors + gathered.errors,
+    )
