@@ -3,14 +3,24 @@
 import hashlib
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 
-from selectolax.lexbor import LexborHTMLParser
+from enhancer_dagster.domain.markup import Kind, tokenize
 
-_BLOCKS = "p,div,li,tr,h1,h2,h3,h4,h5,h6,table,ul,ol,pre,blockquote,section,article,hr"
-_INVISIBLE = "script,style,template,noscript,head,iframe,object,svg"
-_TAG = re.compile(r"<[a-zA-Z!/][^>]*>|&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+);")
+_CELLS = frozenset({"td", "th"})
+_NOT_SHOWN = frozenset({"template", "noscript", "object", "svg"})
+_TAG_START = re.compile(r"<[a-zA-Z!/]")
+_REFERENCE = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+);")
 _SPACES = re.compile(r"[^\S\n]+")
 _BLANK_LINES = re.compile(r"\s*\n\s*")
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    # Joiners shape Persian and Indic words, and emoji; between ASCII letters they only hide something.
+    "|(?<=[!-~])[\u200c\u200d]+(?=[!-~])"
+)
 
 
 def storable(text: str) -> str:
@@ -18,9 +28,18 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def without_hidden(text: str) -> str:
+    """`text` without characters that show nothing: controls, zero widths, changes of direction, tags.
+
+    They hide instructions from people and split words that a filter looks for. Line ends become newlines.
+    """
+    return _HIDDEN.sub("", _LINE_ENDS.sub("\n", text))
+
+
 def looks_like_html(text: str) -> bool:
     """Whether `text` holds at least one tag or character reference."""
-    return _TAG.search(text) is not None
+    tag = _TAG_START.search(text)
+    return (tag is not None and ">" in text[tag.end() :]) or _REFERENCE.search(text) is not None
 
 
 def html_to_text(html: str) -> str:
@@ -28,15 +47,7 @@ def html_to_text(html: str) -> str:
     html = storable(html)
     if not looks_like_html(html):
         return _tidy(html)
-    tree = LexborHTMLParser(html)
-    for node in tree.css(_INVISIBLE):
-        node.decompose()
-    for node in tree.css(_BLOCKS):
-        node.insert_before("\n")
-        node.insert_after("\n")
-    for node in tree.css("br"):
-        node.replace_with("\n")
-    return _tidy(tree.body.text() if tree.body else "")
+    return _tidy("".join(_shown_parts(html)))
 
 
 def content_hash(subject: str, description_text: str) -> str:
@@ -64,3 +75,21 @@ def _normal(text: str) -> str:
 
 def _tidy(text: str) -> str:
     return _BLANK_LINES.sub("\n", _SPACES.sub(" ", text)).strip()
+
+
+def _shown_parts(html: str) -> Iterator[str]:
+    tokens = list(tokenize(html))
+    ends_left = Counter(t.name for t in tokens if t.kind is Kind.CLOSE and t.name in _NOT_SHOWN)
+    inside = ""
+    for token in tokens:
+        if token.kind is Kind.OPEN and not inside and ends_left[token.name]:
+            inside = token.name
+        elif token.kind is Kind.CLOSE and token.name in ends_left:
+            ends_left[token.name] -= 1
+            inside = "" if token.name == inside else inside
+        elif inside:
+            continue
+        elif token.is_shown:
+            yield token.shown(html)
+        elif token.is_boundary:
+            yield " " if token.name in _CELLS else "\n"
