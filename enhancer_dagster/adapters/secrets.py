@@ -1,6 +1,8 @@
 """Secrets at rest: authenticated encryption with keys that can be rotated (cryptography's MultiFernet)."""
 
+import base64
 import json
+import secrets
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -53,6 +55,11 @@ class Cipher:
     def decrypt_fields(self, token: bytes) -> dict[str, Any]:
         """What `encrypt_fields` was given."""
         return json.loads(self.decrypt(token))
+
+
+def generate_webhook_secret() -> SecretStr:
+    """A secret for HMAC: 32 random bytes in the form that Standard Webhooks asks for."""
+    return SecretStr("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
 
 
 def generate_key() -> SecretStr:

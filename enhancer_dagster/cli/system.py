@@ -1,5 +1,6 @@
 """`enhancer up` and `enhancer demo`: the whole system on one machine."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -53,10 +54,10 @@ def demo(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="Your own tickets: JSON lines (.jsonl or .jsonl.gz) of {id, text} or {id, subject, description}.",
+            help="Your own tickets, .jsonl or .jsonl.gz: {id, text} or {id, subject, description} a line.",
         ),
     ] = None,
-    exit_when_done: Annotated[bool, typer.Option("--exit", help="Stop when all tickets are done.")] = False,
+    exit_when_done: Annotated[bool, typer.Option("--exit", help="Stop when all are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     fresh: Annotated[bool, typer.Option(help="Empty the demo's data folder first.")] = False,
     llm_base_url: Annotated[str | None, typer.Option(help="Any OpenAI-compatible server.")] = None,
@@ -75,8 +76,9 @@ def demo(
     stop = stop_on_signals()
     with clear_errors():
         options = DemoOptions(tickets, tickets_file, fresh, llm_base_url, llm_model, llm_api_key_env)
+        settings = demo_settings(load_settings(), options, dict(os.environ))
         view = DemoView(quiet=json)
-        with running_demo(demo_settings(load_settings(), options), options, view.say) as running:
+        with running_demo(settings, options, view.say) as running:
             report = running.enhance_all(view.progress, stop)
             if json:
                 print_json(report.as_json())

@@ -1,13 +1,12 @@
 """`enhancer tenants`: who is served, and with which secrets."""
 
-import secrets
 from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
 from rich.table import Table
 
-from enhancer_dagster.adapters.secrets import Cipher
+from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.cli.common import console, installation, operator, print_json
 from enhancer_dagster.database import Database
@@ -65,7 +64,7 @@ def add(
     sets: Sets = None,
 ) -> None:
     """Add a tenant, and show its webhook secret this once."""
-    hook_secret = new_webhook_secret()
+    hook_secret = generate_webhook_secret()
     profile: dict[str, Any] = {
         "tenant_id": tenant_id,
         "write_back": write_back,
@@ -116,8 +115,8 @@ def list_tenants(json: Annotated[bool, typer.Option("--json", help="As JSON.")] 
         model = (choice.model or "default") if choice.enabled else "none"
         desk = tenant.service_desk
         table.add_row(
-            tenant.tenant_id, tenant.name, desk.edition.value, str(desk.base_url), tenant.write_back.value, model,
-            "yes" if tenant.active else "no",
+            tenant.tenant_id, tenant.name, desk.edition.value, str(desk.base_url),
+            tenant.write_back.value, model, "yes" if tenant.active else "no",
         )  # fmt: skip
     console.print(table)
 
@@ -164,8 +163,8 @@ def rotate_secret(
             )
             console.print(f"{tenant_id} now has one valid webhook secret.")
             return
-        secret = new_webhook_secret()
-        rotated = tenant.model_copy(update={"webhook_secrets": (SecretStr(secret), *tenant.webhook_secrets)})
+        secret = generate_webhook_secret()
+        rotated = tenant.model_copy(update={"webhook_secrets": (secret, *tenant.webhook_secrets)})
         tenants.update(rotated, operator(), "rotate-secret")
         _show_webhook(settings, rotated, secret)
 
@@ -175,13 +174,6 @@ def store(settings: Settings) -> TenantStore:
     if settings.database_url is None or settings.secret_key is None:
         raise ConfigurationError("the installation has no database or no secret key")
     return TenantStore(Database(settings.database_url), Cipher(settings.secret_key))
-
-
-def new_webhook_secret() -> str:
-    """A secret for HMAC: 32 random bytes in the form that Standard Webhooks asks for."""
-    import base64
-
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def with_fields(profile: dict[str, Any], sets: list[str] | tuple[()]) -> dict[str, Any]:
@@ -226,10 +218,12 @@ def _public(tenant: Tenant) -> dict[str, Any]:
     return shown | {"webhook_secrets": f"{len(tenant.webhook_secrets)} valid"}
 
 
-def _show_webhook(settings: Settings, tenant: Tenant, secret: str) -> None:
+def _show_webhook(settings: Settings, tenant: Tenant, secret: SecretStr) -> None:
     address = f"http://{settings.webhook_host}:{settings.webhook_port}/webhook/servicedesk/{tenant.tenant_id}"
     console.print(f"webhook address (behind your proxy): {address}", soft_wrap=True)
-    console.print(f"webhook secret, shown this once:     {secret}", soft_wrap=True, highlight=False)
+    console.print(
+        f"webhook secret, shown this once:     {secret.get_secret_value()}", soft_wrap=True, highlight=False
+    )
     if not tenant.static_token_allowed:
         console.print(
             "ServiceDesk Plus itself cannot sign: for it to send the secret in X-ServiceDesk-Token, "

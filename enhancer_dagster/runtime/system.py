@@ -16,6 +16,7 @@ from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 CODE_SERVER_THREADS = 16
 """More than there are sensors that wait: each holds a thread for the length of its long poll."""
 
@@ -41,6 +42,19 @@ def running_system(settings: Settings, log_folder: Path | None) -> Iterator[Supe
         yield supervisor
     finally:
         supervisor.stop()
+
+
+def require_private_ui(settings: Settings, *, allowed: bool) -> None:
+    """The Dagster webserver has no login, so it stays on the loopback address unless a proxy guards it.
+
+    Raises:
+        ConfigurationError: It would be public, and nobody said that there is a proxy.
+    """
+    if not allowed and settings.dagster_host not in LOOPBACK:
+        raise ConfigurationError(
+            f"the Dagster UI has no login and would listen on {settings.dagster_host}: put a proxy with a "
+            "login in front of it and say --i-have-a-proxy, or leave ENHANCER_DAGSTER_HOST at 127.0.0.1"
+        )
 
 
 def ui_url(settings: Settings) -> str:
@@ -84,13 +98,14 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, Program, Program
     bridge = Program(
         "bridge",
         (sys.executable, "-m", "enhancer_dagster.bridge"),
-        _answers(f"http://{settings.webhook_host}:{settings.webhook_port}/readyz"),
+        answers(f"http://{settings.webhook_host}:{settings.webhook_port}/readyz"),
     )
     code_server = Program(
         "code-server",
         (
-            str(installed / "dagster"), "code-server", "start", "--module-name",
-            "enhancer_dagster.definitions", "--location-name", "enhancer", "--socket", str(socket), "--max-workers", str(CODE_SERVER_THREADS),
+            str(installed / "dagster"), "code-server", "start",
+            "--module-name", "enhancer_dagster.definitions", "--location-name", "enhancer",
+            "--socket", str(socket), "--max-workers", str(CODE_SERVER_THREADS),
             "--log-level", "warning", "--log-format", "json",
         ),
         socket.exists,
@@ -101,7 +116,7 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, Program, Program
             str(installed / "dagster-webserver"), *workspace, "--host", settings.dagster_host,
             "--port", str(settings.dagster_port), "--log-format", "json",
         ),
-        _answers(f"{ui}/server_info"),
+        answers(f"{ui}/server_info"),
     )  # fmt: skip
     daemon = Program(
         "daemon",
@@ -112,7 +127,9 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, Program, Program
     return bridge, code_server, webserver, daemon
 
 
-def _answers(url: str) -> Callable[[], bool]:
+def answers(url: str) -> Callable[[], bool]:
+    """A test whether `url` answers 200."""
+
     def ready() -> bool:
         try:
             return httpx.get(url, timeout=2).status_code == 200
