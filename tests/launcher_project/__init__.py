@@ -1,0 +1,1 @@
+"""A tiny Dagster deployment for the tests of the warm run launcher."""
