@@ -1,0 +1,127 @@
+"""The whole system for tests: real PostgreSQL, bridge, daemon and webserver, and a simulated service desk."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from pydantic import HttpUrl, SecretStr
+
+from enhancer_dagster.adapters.history import PostgresHistory
+from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
+from enhancer_dagster.adapters.tenants import TenantStore
+from enhancer_dagster.adapters.webhook_sender import WebhookSender
+from enhancer_dagster.database import Database
+from enhancer_dagster.domain.tenants import Tenant
+from enhancer_dagster.runtime.installation import ready_installation
+from enhancer_dagster.runtime.system import running_system, ui_url
+from enhancer_dagster.settings import Settings
+from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
+from enhancer_dagster.simulator.simulator import Simulator
+from tests.factories import make_tenant
+
+WAIT_SECONDS = 120.0
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """The first true value of `condition`.
+
+    Raises:
+        AssertionError: It stayed false for `seconds`.
+    """
+    give_up_at = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < give_up_at, f"{what}: not within {seconds:g} s"
+        time.sleep(0.1)
+    return value
+
+
+@dataclass
+class LiveSystem:
+    """A system that is up, and what a test needs to use and watch it."""
+
+    settings: Settings
+    tenants: TenantStore
+    history: PostgresHistory
+    desk: RunningSimulator
+
+    def add_tenant(self, **fields: Any) -> Tenant:
+        """A tenant of its own for a test, on the shared service desk."""
+        tenant = make_tenant(f"t{uuid4().hex[:12]}", webhook_secrets=(generate_webhook_secret(),), **fields)
+        connection = tenant.service_desk.model_copy(
+            update={"base_url": HttpUrl(self.desk.url), "api_key": SecretStr("simulator")}
+        )
+        tenant = tenant.model_copy(update={"service_desk": connection})
+        self.tenants.add(tenant, "test")
+        return tenant
+
+    def new_ticket(self, subject: str, description: str = "") -> str:
+        """A ticket that was just opened; its id."""
+        return self.desk.simulator.add_ticket(
+            subject=subject, description=description, priority="Medium", group="Network", announce=False
+        ).ticket_id
+
+    def description(self, ticket_id: str) -> str:
+        """What stands on the ticket now."""
+        return self.desk.simulator.desk.ticket(ticket_id).description
+
+    def send(self, tenant: Tenant, ticket_id: str, **fields: Any) -> httpx.Response:
+        """Send a webhook about a ticket."""
+        base = f"http://{self.settings.webhook_host}:{self.settings.webhook_port}"
+        sender = WebhookSender(base, tenant.tenant_id, tenant.webhook_secrets[0])
+        payload = {"ticket_id": ticket_id, "description": "", "priority": "Medium"}
+        try:
+            return sender.send(payload | {"created_at": "2026-11-02T15:30:45Z"} | fields)
+        finally:
+            sender.close()
+
+    def row(self, correlation_id: str, *statuses: str) -> dict[str, Any]:
+        """The history row of a correlation id, once its status is one of `statuses`."""
+
+        def found() -> dict[str, Any] | None:
+            for row in self.history.rows(limit=10_000):
+                if str(row["correlation_id"]) == correlation_id and row["status"] in statuses:
+                    return row
+            return None
+
+        return eventually(found, f"history says {' or '.join(statuses)} of {correlation_id}")
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """What the Dagster UI's API answers."""
+        answer = httpx.post(
+            f"{ui_url(self.settings)}/graphql", json={"query": query, "variables": variables}, timeout=60
+        )
+        body = answer.raise_for_status().json()
+        assert "errors" not in body, body["errors"]
+        return body["data"]
+
+
+@contextmanager
+def live_system(folder: Path, **settings: Any) -> Iterator[LiveSystem]:
+    """A system in `folder`, for the length of a `with` block.
+
+    Args:
+        folder: Empty, and open to other users where root runs the test.
+        settings: In place of the defaults.
+    """
+    ports = {"webhook_port": free_port(), "claim_port": free_port(), "dagster_port": free_port()}
+    wanted = Settings.model_validate({"data_dir": folder, "allow_http": True} | ports | settings)
+    with ready_installation(wanted) as ready, running_simulator(Simulator()) as desk:
+        assert ready.database_url is not None
+        assert ready.secret_key is not None
+        database = Database(ready.database_url)
+        tenants = TenantStore(database, Cipher(ready.secret_key))
+        with running_system(ready, folder / "logs"):
+            yield LiveSystem(ready, tenants, PostgresHistory(database), desk)
