@@ -156,9 +156,10 @@ class Deployment:
         assert result["__typename"] == "LaunchRunSuccess", result
         return result["run"]["runId"]
 
-    def terminate(self, run_id: str) -> None:
-        """Terminate a run through the UI's API."""
-        result = self.graphql(TERMINATE, run=run_id)["terminateRun"]
+    def terminate(self, run_id: str, *, force: bool = False) -> None:
+        """Terminate a run through the UI's API; `force` is its check box, which marks the run at once."""
+        policy = "MARK_AS_CANCELED_IMMEDIATELY" if force else "SAFE_TERMINATE"
+        result = self.graphql(TERMINATE, run=run_id, policy=policy)["terminateRun"]
         assert result["__typename"] == "TerminateRunSuccess", result
 
     def reload(self) -> None:
@@ -202,6 +203,14 @@ class Deployment:
         """The run's event types, in order."""
         entries = self.instance.all_logs(run_id)
         return [entry.dagster_event.event_type_value for entry in entries if entry.dagster_event]
+
+    def log_key(self, run_id: str) -> list[str]:
+        """Under which key the run's output is kept."""
+        for entry in self.instance.all_logs(run_id):
+            event = entry.dagster_event
+            if event is not None and event.event_type_value == "LOGS_CAPTURED":
+                return [run_id, "compute_logs", event.logs_captured_data.file_key]
+        raise AssertionError(f"run {run_id} has no output: {self.messages(run_id)}")
 
     def metadata(self, run_id: str, key: str) -> object:
         """A metadata value of the run's only output."""
@@ -259,8 +268,8 @@ LAUNCH = """mutation($parameters: ExecutionParams!) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
   }
 }"""
-TERMINATE = """mutation($run: String!) {
-  terminateRun(runId: $run) { __typename ... on TerminateRunFailure { message } }
+TERMINATE = """mutation($run: String!, $policy: TerminateRunPolicy!) {
+  terminateRun(runId: $run, terminatePolicy: $policy) { __typename ... on TerminateRunFailure { message } }
 }"""
 RELOAD = """mutation {
   reloadRepositoryLocation(repositoryLocationName: "location") { __typename }

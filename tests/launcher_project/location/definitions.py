@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import dagster as dg
-
 from location.version import VERSION
 
 
