@@ -55,6 +55,20 @@ class Settings(BaseSettings):
     claim_host: str = "127.0.0.1"
     claim_port: int = 8081
     claim_url: str | None = Field(default=None, description="Where the pipeline finds the claim API.")
+    webhook_trusted_proxies: str = Field(
+        default="", description="Addresses whose X-Forwarded-For is believed, by commas; none by default."
+    )
+    webhook_body_seconds: float = Field(default=10, description="How long a webhook's body may take.")
+    webhook_rate_per_address: float = Field(
+        default=200, gt=0, description="Requests a second, verified or not."
+    )
+    webhook_burst_per_address: float = Field(default=4000, ge=1)
+    webhook_rate_per_tenant: float = Field(default=50, gt=0, description="Verified deliveries a second.")
+    webhook_burst_per_tenant: float = Field(default=2000, ge=1)
+    retention_payload_days: float = Field(
+        default=30, gt=0, description="Texts of finished jobs, and quarantined bodies."
+    )
+    retention_jobs_days: float = Field(default=90, gt=0, description="Finished jobs themselves.")
     dagster_host: str = "127.0.0.1"
     dagster_port: int = 3000
 
