@@ -1,6 +1,6 @@
 """What a simulated service desk starts with: the sample desk that ships with it, or a user's own tickets.
 
-Sample files are JSON lines in the package `simulator.sample`; times are ISO 8601 with a zone.
+Sample files are JSON lines in `simulator/sample`; times are ISO 8601 with a zone.
 """
 
 import gzip
@@ -21,7 +21,6 @@ from enhancer_dagster.simulator.records import Asset
 Row = TypeVar("Row")
 
 SUBJECT_LENGTH = 80
-SAMPLE_PACKAGE = "enhancer_dagster.simulator.sample"
 
 
 class SeedError(ValueError):
@@ -93,7 +92,7 @@ def sample_seed(folder: Traversable | None = None) -> Seed:
     Raises:
         SeedError: A line is not of its form.
     """
-    folder = resources.files(SAMPLE_PACKAGE) if folder is None else folder
+    folder = resources.files("enhancer_dagster.simulator") / "sample" if folder is None else folder
     return Seed(
         resolved=_rows(folder / "resolved_tickets.jsonl", _resolved),
         articles=_rows(folder / "articles.jsonl", _article),
@@ -120,9 +119,12 @@ def tickets_of_file(path: Path) -> tuple[NewTicket, ...]:
 
 
 def as_html(text: str) -> str:
-    """Plain text as SDP keeps it, one line break a line; what is HTML stays as it is."""
-    text = storable(text)
-    return text if looks_like_html(text) else html.escape(text, quote=False).replace("\n", "<br>")
+    """Text as SDP keeps it: HTML as it is, plain text with a break for each line."""
+    return storable(text) if looks_like_html(text) else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(storable(text), quote=False).replace("\n", "<br>")
 
 
 def _rows(file: Traversable, read: Callable[[Json], Row]) -> tuple[Row, ...]:
@@ -203,8 +205,7 @@ def _new(row: Json) -> NewTicket:
 
 
 def _own(row: Json) -> NewTicket:
-    text = row["text"] if "text" in row else row["description"]
-    description = as_html(_text(text))
+    description = _escaped(_text(row["text"])) if "text" in row else as_html(_text(row["description"]))
     subject = _text(row.get("subject") or html_to_text(description) or "(no subject)")
     return NewTicket(
         source_id=str(row["id"]),
