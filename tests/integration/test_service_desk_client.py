@@ -1,7 +1,10 @@
 """The verbs of the service desk against a real HTTP server: what is sent, and what is made of the answers."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -339,3 +342,33 @@ def test_a_deadline_that_has_passed_sends_nothing(server: ScriptedServer, desk: 
     with pytest.raises(DeadlineExceededError, match="requests/42"):
         desk.ticket("42", Deadline.after(-1))
     assert server.seen == []
+
+
+FORKING = """
+import os, sys, threading
+from enhancer_dagster.adapters.service_desk import ServiceDeskConnector
+from enhancer_dagster.domain.deadlines import Deadline
+from tests.service_desk_server import MemoryStore, onprem_tenant
+
+desk = ServiceDeskConnector(tokens=MemoryStore(), allow_http=True).connect(onprem_tenant(sys.argv[1]))
+assert threading.active_count() == 1, "connecting started a thread"
+if sys.argv[2] == "after a call":
+    desk.ticket("42", Deadline.after(20))
+children = []
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        desk.ticket("42", Deadline.after(20))
+        os._exit(0)
+    children.append(child)
+sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+@pytest.mark.parametrize("when", ["before any call", "after a call"])
+def test_each_forked_process_has_connections_of_its_own(server: ScriptedServer, when: str) -> None:
+    server.on("GET", "requests/42", record("request", id="42"))
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", FORKING, server.url, when], cwd=root, check=True, timeout=60)
+    ports = [seen.client_port for seen in server.seen]
+    assert len(ports) == len(set(ports)) >= 2

@@ -220,7 +220,7 @@ def test_a_refused_refresh_says_so_and_shows_no_secret(
     for secret in ("the-client-secret", "1000.the-refresh-token"):
         assert secret not in repr(caught.value)
     assert server.calls("GET", TICKET_PATH) == []
-    if error is ServiceDeskThrottledError:
+    if isinstance(caught.value, ServiceDeskThrottledError):
         assert caught.value.retry_after == 60
         assert refreshes(server) == 1
 

@@ -30,7 +30,8 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 20.0
 """Longest wait between two pieces of an answer."""
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# Tomcat, on which SDP runs, closes an idle connection after 20 s: be the first to.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=15)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Wire:
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 follow_redirects=False,
                 timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30),
+                limits=_LIMITS,
                 headers={"User-Agent": "enhancer-dagster", "Accept-Encoding": "gzip"},
             )
         return self._clients[verify_tls]
@@ -188,7 +189,7 @@ def _as_domain_error(error: Exception, exchange: Exchange, form: _Form | None) -
     reason = str(error) or type(error).__name__
     if isinstance(error, TimeoutError | httpx.ReadTimeout):
         reason = "no complete answer in time"
-    if form is not None and form.sent and not isinstance(error, _NEVER_SENT):
+    if form is not None and form.sent:
         return WriteOutcomeUnknownError(f"{exchange.name} was sent, what became of it is not known: {reason}")
     if isinstance(error, _AnswerTooLargeError):
         return ServiceDeskRefusedError(f"{exchange.name}: {reason}")
