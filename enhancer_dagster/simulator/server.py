@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +93,9 @@ def run(
     )
     simulator = Simulator(options, seed=_seed(tickets_file, sample=sample), webhook=webhook)
     try:
-        _server(simulator, host, port).run()
+        # uvicorn ends in order at a signal, and then raises it again.
+        with suppress(KeyboardInterrupt):
+            _server(simulator, host, port).run()
     finally:
         simulator.close()
 
