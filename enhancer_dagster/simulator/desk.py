@@ -14,6 +14,8 @@ Event = Literal["created", "updated"]
 Listener = Callable[[Event, Ticket], None]
 Clock = Callable[[], int]
 
+_MOST_DIGITS = 6
+
 
 def epoch_milliseconds() -> int:
     """Now."""
@@ -47,12 +49,13 @@ class SimulatedDesk:
         return self.dialect.id_of(self._last_number[kind])
 
     def claim_id(self, kind: str, wanted: str) -> str:
-        """The id that data from a file gets: its own number where it is one, else a new one."""
-        if not wanted.isdecimal() or len(wanted) > 6:
+        """The id that data from a file gets: its own number where it is one and free, else a new one."""
+        taken = {"ticket": self.tickets, "solution": self.solutions, "asset": self.assets}[kind]
+        is_number = wanted.isdecimal() and len(wanted) <= _MOST_DIGITS
+        if not is_number or self.dialect.id_of(int(wanted)) in taken:
             return self.next_id(kind)
-        number = int(wanted)
-        self._last_number[kind] = max(self._last_number[kind], number)
-        return self.dialect.id_of(number)
+        self._last_number[kind] = max(self._last_number[kind], int(wanted))
+        return self.dialect.id_of(int(wanted))
 
     def ticket(self, ticket_id: str) -> Ticket:
         """The ticket of this id, in the trash or not.

@@ -102,6 +102,7 @@ class Simulator:
         group: str = "",
         site: str = "",
         status: str = "Open",
+        ticket_id: str | None = None,
         created: int | None = None,
         announce: bool = True,
     ) -> Ticket:
@@ -114,13 +115,14 @@ class Simulator:
             group: By name.
             site: By name.
             status: By name.
+            ticket_id: Its id; None: the next one.
             created: Epoch milliseconds; None: now.
             announce: Whether the webhook is sent.
         """
         names = {"priority": priority, "group": group, "site": site, "status": status}
         references = {field: name for field, name in names.items() if name}
         values = self._values({"subject": subject, "description": description, **references})
-        return self.desk.create(values, created=created, announce=announce)
+        return self.desk.create(values, ticket_id=ticket_id, created=created, announce=announce)
 
     def edit_ticket(self, ticket_id: str, **fields: str) -> Ticket:
         """Change a ticket as a technician does in the web client, who may do so to a closed one too.
@@ -159,6 +161,7 @@ class Simulator:
                 priority=held.priority,
                 group=held.group,
                 site=held.site,
+                ticket_id=self.desk.claim_id("ticket", held.source_id),
                 announce=announce,
             )
             arrivals.append(

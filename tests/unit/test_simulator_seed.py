@@ -8,7 +8,7 @@ import pytest
 
 from enhancer_dagster.domain.tenants import Edition
 from enhancer_dagster.simulator.options import SimulatorOptions
-from enhancer_dagster.simulator.seed import SeedError, sample_seed, tickets_of_file
+from enhancer_dagster.simulator.seed import NewTicket, Seed, SeedError, sample_seed, tickets_of_file
 from enhancer_dagster.simulator.simulator import Simulator
 
 RESOLVED = {
@@ -84,6 +84,13 @@ def test_cloud_ids_have_18_digits_and_expectations_follow(folder: Path) -> None:
     assert arrival.expected_ticket in simulator.desk.tickets
     for group in (simulator.desk.tickets, simulator.desk.solutions, simulator.desk.assets):
         assert all(len(one) == 18 for one in group)
+
+
+def test_new_tickets_keep_a_number_that_is_free() -> None:
+    new = tuple(NewTicket(source_id, "S", "") for source_id in ("500", "500", "abc", "499"))
+    simulator = Simulator(seed=Seed(new=new))
+    arrivals = simulator.release(9, announce=False)
+    assert [arrival.ticket.ticket_id for arrival in arrivals] == ["500", "501", "502", "499"]
 
 
 def test_a_reset_brings_the_seed_back(folder: Path) -> None:
