@@ -53,6 +53,14 @@ OWNED = """
     SELECT correlation_id FROM pipeline.enhancement_history
     WHERE tenant_id = %s AND ticket_id = %s AND correlation_id = ANY(%s)
 """
+PENDING = "SELECT job_id FROM pipeline.enhancement_history WHERE status = 'pending' AND job_id = ANY(%s)"
+WITHOUT_AI = """
+    SELECT job_id FROM pipeline.enhancement_history
+    WHERE status = 'completed' AND generated_without_ai AND NOT skipped
+      AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
+      AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
+    ORDER BY id
+"""
 ROWS = """
     SELECT * FROM pipeline.enhancement_history
     WHERE (%(ticket_id)s::text IS NULL OR ticket_id = %(ticket_id)s)
@@ -97,6 +105,20 @@ class PostgresHistory:
         with self._database.transaction() as connection:
             rows = connection.execute(OWNED, [tenant_id, ticket_id, list(correlation_ids)]).fetchall()
         return frozenset(row["correlation_id"] for row in rows)
+
+    def pending_jobs(self, job_ids: Iterable[UUID]) -> frozenset[UUID]:
+        """Those of `job_ids` whose row says pending."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(PENDING, [list(job_ids)]).fetchall()
+        return frozenset(row["job_id"] for row in rows)
+
+    def jobs_without_ai(
+        self, *, tenant_id: str | None = None, since: datetime | None = None
+    ) -> Sequence[UUID]:
+        """Completed jobs whose section was written without AI, oldest first."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(WITHOUT_AI, {"tenant_id": tenant_id, "since": since}).fetchall()
+        return [row["job_id"] for row in rows]
 
     def rows(
         self,

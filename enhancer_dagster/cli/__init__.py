@@ -2,7 +2,7 @@
 
 import typer
 
-from enhancer_dagster.cli import doctor, quarantine, simulator, system, tenants, tickets
+from enhancer_dagster.cli import doctor, quarantine, retry, simulator, system, tenants, tickets
 
 app = typer.Typer(
     help="Enhances ServiceDesk Plus tickets: `enhancer demo` shows it, `enhancer up` runs it.",
@@ -11,6 +11,7 @@ app = typer.Typer(
 )
 system.register(app)
 tickets.register(app)
+retry.register(app)
 doctor.register(app)
 simulator.register(app)
 app.add_typer(tenants.app, name="tenants")

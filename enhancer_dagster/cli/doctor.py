@@ -1,1 +1,120 @@
 """`enhancer doctor`: looks at every part and says what to do about what fails."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.table import Table
+
+from enhancer_dagster.adapters.bridge_client import BridgeClient
+from enhancer_dagster.cli.common import clear_errors, console, print_json
+from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.errors import BridgeUnavailableError, EnhancerError
+from enhancer_dagster.domain.ports import Ports, Prompt, TicketQuery
+from enhancer_dagster.domain.tenants import Tenant
+from enhancer_dagster.settings import Settings, load_settings
+
+CHECK_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part that was looked at. `advice` says what to do, where something fails."""
+
+    part: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(doctor)
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Check settings, database, bridge, each tenant's service desk and the LLM."""
+    with clear_errors():
+        findings = list(examine(load_settings()))
+    if json:
+        print_json([finding.__dict__ for finding in findings])
+    else:
+        table = Table("", "part", "finding", "what to do")
+        for finding in findings:
+            mark = "[green]ok[/green]" if finding.ok else "[red]fails[/red]"
+            table.add_row(mark, finding.part, finding.detail, finding.advice)
+        console.print(table)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at every part in the order in which they depend on each other; stop where nothing can follow."""
+    from enhancer_dagster.defs.assembly import ports_of
+    from enhancer_dagster.runtime.installation import ready_installation
+
+    yield Finding("settings", True, f"data in {settings.data_dir}")
+    try:
+        with ready_installation(settings) as ready:
+            yield Finding("database", True, "reachable, migrations are up to date")
+            ports = ports_of(ready)
+            yield _bridge(ready)
+            tenants = ports.tenants.list_all()
+            if not tenants:
+                yield Finding("tenants", False, "there is none", "add one: enhancer tenants add --help")
+            for tenant in tenants:
+                yield _service_desk(tenant, ports)
+            yield _language_model(ready, ports)
+    except EnhancerError as error:
+        yield Finding(
+            "database", False, str(error), "check ENHANCER_DATABASE_URL, or the folder's permissions"
+        )
+
+
+def _bridge(settings: Settings) -> Finding:
+    if settings.claim_token is None:
+        return Finding("bridge", False, "no claim token", "set ENHANCER_CLAIM_TOKEN")
+    return _finding(
+        "bridge",
+        lambda: f"{BridgeClient(settings.claim_api, settings.claim_token).counts() or 'no jobs yet'}",
+        lambda error: (
+            "start the system: enhancer up"
+            if isinstance(error, BridgeUnavailableError)
+            else "the token differs from the running bridge's"
+        ),
+    )
+
+
+def _service_desk(tenant: Tenant, ports: Ports) -> Finding:
+    part = f"service desk of {tenant.tenant_id}"
+    if not tenant.active:
+        return Finding(part, True, "the tenant is disabled, not asked")
+
+    def ask() -> str:
+        desk = ports.service_desks.connect(tenant, uuid4())
+        page = desk.tickets(TicketQuery(row_count=1), Deadline.after(CHECK_SECONDS))
+        return f"answers; {len(page.rows)} ticket read"
+
+    fix = f"enhancer tenants edit {tenant.tenant_id}: address or credentials"
+    return _finding(part, ask, lambda _: fix)
+
+
+def _language_model(settings: Settings, ports: Ports) -> Finding:
+    model = ports.language_model
+    if model is None:
+        return Finding("LLM", True, f"off: {ports.why_no_language_model}", "sections are written without AI")
+
+    def ask() -> str:
+        prompt = Prompt("Answer with one word.", "Say: ready", max_answer_tokens=16)
+        completion = model.complete(prompt, [settings.llm_model], uuid4(), Deadline.after(CHECK_SECONDS))
+        return f"{completion.usage.model or settings.llm_model} answers"
+
+    return _finding("LLM", ask, lambda _: "check ENHANCER_LLM_BASE_URL, ENHANCER_LLM_MODEL and the key")
+
+
+def _finding(part: str, ask: Callable[[], str], advice: Callable[[EnhancerError], str]) -> Finding:
+    try:
+        return Finding(part, True, ask())
+    except EnhancerError as error:
+        return Finding(part, False, str(error), advice(error))

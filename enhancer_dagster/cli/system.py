@@ -68,7 +68,7 @@ def demo(
 ) -> None:
     """Enhance sample tickets with the real system and a simulated ServiceDesk Plus.
 
-    With OPENROUTER_API_KEY set, or --llm-base-url, an LLM writes; without, the sections are written without AI.
+    With OPENROUTER_API_KEY set, or --llm-base-url, an LLM writes; else sections are written without AI.
     """
     from enhancer_dagster.cli.demo_view import DemoView
     from enhancer_dagster.runtime.demo import DemoOptions, demo_settings, running_demo

@@ -6,7 +6,7 @@ from enhancer_dagster.adapters.bridge_client import BridgeClient
 from enhancer_dagster.adapters.history import PostgresHistory
 from enhancer_dagster.adapters.llm import OpenAiGateway
 from enhancer_dagster.adapters.secrets import Cipher
-from enhancer_dagster.adapters.service_desk import PostgresTokens, ServiceDeskConnector
+from enhancer_dagster.adapters.service_desk import PostgresTokenStore, ServiceDeskConnector
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.database import Database
 from enhancer_dagster.domain.errors import ConfigurationError
@@ -24,15 +24,17 @@ def ports_of(settings: Settings) -> Ports:
     url = required(settings.database_url, "ENHANCER_DATABASE_URL")
     cipher = Cipher(required(settings.secret_key, "ENHANCER_SECRET_KEY"))
     database = Database(url)
+    bridge = BridgeClient(settings.claim_api, required(settings.claim_token, "ENHANCER_CLAIM_TOKEN"))
     language_model, why_none = _language_model(settings)
     return Ports(
         tenants=TenantStore(database, cipher),
         service_desks=ServiceDeskConnector(
-            tokens=PostgresTokens(database, cipher), allow_http=settings.allow_http
+            tokens=PostgresTokenStore(database, cipher), allow_http=settings.allow_http
         ),
         search=SnapshotSearch(settings.index_location, settings.data_dir / "index-cache"),
         history=PostgresHistory(Database(settings.history_database_url or url, max_size=2)),
-        queue=BridgeClient(settings.claim_api, required(settings.claim_token, "ENHANCER_CLAIM_TOKEN")),
+        queue=bridge,
+        ledger=bridge,
         language_model=language_model,
         why_no_language_model=why_none,
     )

@@ -134,6 +134,9 @@ class _ReadOnlyHistory:
     ) -> frozenset[UUID]:
         return self._real.owned_correlation_ids(tenant_id, ticket_id, correlation_ids)
 
+    def pending_jobs(self, job_ids: Iterable[UUID]) -> frozenset[UUID]:
+        return frozenset()
+
 
 class _QueueOfOne:
     """A queue with one job, which lets in whoever asks."""
@@ -158,3 +161,6 @@ class _QueueOfOne:
         self, tenant_id: str, ticket_id: str, correlation_ids: Iterable[UUID]
     ) -> frozenset[UUID]:
         return frozenset()
+
+    def claim(self, limit: int, wait_seconds: float) -> Sequence[Claim]:
+        return ()

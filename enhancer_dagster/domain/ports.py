@@ -1,6 +1,6 @@
 """The outside, as the domain sees it. Every method raises only errors of `domain.errors`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -167,6 +167,10 @@ class History(Protocol):
         """Those of `correlation_ids` that history knows for this tenant and ticket."""
         ...
 
+    def pending_jobs(self, job_ids: Iterable[UUID]) -> frozenset[UUID]:
+        """Those of `job_ids` whose row says pending."""
+        ...
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -227,6 +231,22 @@ class JobQueue(Protocol):
         ...
 
 
+class QueueLedger(Protocol):
+    """What the queue knows, for the reconciler."""
+
+    def jobs(self, *, states: Iterable[str] = ()) -> Iterator[JobRow]:
+        """Jobs in one of `states`, newest first."""
+        ...
+
+    def unwritten_history(self, limit: int = 100) -> Sequence[HistoryRecord]:
+        """Outcomes that history has not acknowledged, oldest first."""
+        ...
+
+    def acknowledge_history(self, records: Iterable[HistoryRecord]) -> int:
+        """History has these now."""
+        ...
+
+
 class Tenants(Protocol):
     """The tenants table, read only."""
 
@@ -252,5 +272,6 @@ class Ports:
     search: ContextSearch
     history: History
     queue: JobQueue
+    ledger: QueueLedger
     language_model: LanguageModel | None
     why_no_language_model: str = ""

@@ -1,0 +1,210 @@
+"""From a service desk into a tenant's corpus: only what changed since the last pull, or everything.
+
+A pull goes from the oldest change to the newest and saves page by page, so that one that breaks off goes on
+where it stopped. Changed rows move to the end of such a list while it is read; therefore every page starts
+anew at the last moment seen, rather than at a row number.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import pandas as pd
+
+from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.errors import TicketNotFoundError
+from enhancer_dagster.domain.ports import Page, ServiceDesk, TicketQuery
+from enhancer_dagster.domain.section import strip_sections
+from enhancer_dagster.domain.tenants import TicketFilter
+from enhancer_dagster.domain.text import html_to_text
+from enhancer_dagster.domain.tickets import Article, Asset, Ticket
+from enhancer_dagster.search.corpus import ARTICLE_COLUMNS, ASSET_COLUMNS, TICKET_COLUMNS, Corpus
+
+OVERLAP = timedelta(minutes=10)
+"""Read again before the watermark: a change may become visible later than its own time says."""
+
+DETAIL_THREADS = 4
+TICKETS, ARTICLES = "tickets", "articles"
+
+Tell = Callable[[str], None]
+Row = TypeVar("Row")
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class PullReport:
+    """What a pull did: rows seen in the service desk, stored as new or changed, and removed."""
+
+    seen: int
+    changed: int
+    removed: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One pull.
+
+    Attributes:
+        index: Which resolved tickets may be evidence.
+        full: Read everything, and notice what was deleted.
+        tell: Is told of progress.
+    """
+
+    desk: ServiceDesk
+    corpus: Corpus
+    index: TicketFilter
+    deadline: Deadline
+    full: bool = False
+    tell: Tell = lambda _: None
+
+
+def pull_resolved_tickets(pull: Pull) -> PullReport:
+    """Bring the corpus's tickets up to date: resolved ones in, re-opened, deleted and left-out ones out."""
+    before, seen, changed, removed = pull.corpus.ticket_ids(), set[str](), 0, 0
+    for page in _ticket_pages(pull):
+        resolved = [ticket for ticket in page if _is_evidence(ticket, pull.index)]
+        details = _details(resolved, lambda ticket: _ticket(pull, ticket))
+        kept = [ticket for ticket in details if ticket is not None and _is_evidence(ticket, pull.index)]
+        changed += pull.corpus.upsert_tickets(_frame(map(_ticket_row, kept), TICKET_COLUMNS))
+        gone = {ticket.ticket_id for ticket in page} - {ticket.ticket_id for ticket in kept}
+        removed += pull.corpus.delete_tickets(sorted(gone))
+        seen |= {ticket.ticket_id for ticket in page}
+        pull.corpus.set_watermark(TICKETS, _newest(page))
+        pull.tell(f"{len(seen)} tickets seen, {changed} new or changed, {removed} removed")
+    if pull.full:
+        removed += pull.corpus.delete_tickets(sorted(before - seen))
+    return PullReport(len(seen), changed, removed, len(pull.corpus.ticket_ids()))
+
+
+def pull_articles(pull: Pull) -> PullReport:
+    """Bring the corpus's articles up to date."""
+    before, seen, changed = pull.corpus.article_ids(), set[str](), 0
+    since = None if pull.full else _since(pull.corpus.watermark(ARTICLES))
+    newest = since
+    for page in _pages(lambda start: pull.desk.articles(start, since, pull.deadline)):
+        details = _details(page, lambda article: _article(pull, article))
+        changed += pull.corpus.upsert_articles(
+            pd.DataFrame(map(_article_row, details), columns=ARTICLE_COLUMNS)
+        )
+        seen |= {article.article_id for article in page}
+        newest = max((a.updated_at for a in page if a.updated_at), default=newest)
+        pull.tell(f"{len(seen)} articles seen, {changed} new or changed")
+    removed = pull.corpus.delete_articles(sorted(before - seen)) if pull.full else 0
+    if newest:
+        pull.corpus.set_watermark(ARTICLES, newest)
+    return PullReport(len(seen), changed, removed, len(pull.corpus.article_ids()))
+
+
+def pull_assets(pull: Pull) -> PullReport:
+    """Read the whole inventory: its lists say nothing reliable of what changed, and it is small."""
+    before = len(pull.corpus.assets())
+    assets = [
+        asset for page in _pages(lambda start: pull.desk.assets(start, pull.deadline)) for asset in page
+    ]
+    total = pull.corpus.replace_assets(_frame(map(_asset_row, assets), ASSET_COLUMNS))
+    pull.tell(f"{total} assets")
+    return PullReport(len(assets), total, max(0, before - total), total)
+
+
+def _ticket_pages(pull: Pull) -> Iterator[Sequence[Ticket]]:
+    since = None if pull.full else _since(pull.corpus.watermark(TICKETS))
+    start = 1
+    while True:
+        page = pull.desk.tickets(TicketQuery(updated_since=since, start_index=start), pull.deadline)
+        if page.rows:
+            yield page.rows
+        if page.next_index is None:
+            return
+        last = _newest(page.rows)
+        # A page whose changes are all of one moment gives no later one to start at.
+        moved = last is not None and last != since
+        since, start = (last, 1) if moved else (since, page.next_index)
+
+
+def _pages(read: Callable[[int], Page[Row]]) -> Iterator[Sequence[Row]]:
+    start: int | None = 1
+    while start is not None:
+        page = read(start)
+        if page.rows:
+            yield page.rows
+        start = page.next_index
+
+
+def _since(watermark: datetime | None) -> datetime | None:
+    return watermark - OVERLAP if watermark else None
+
+
+def _newest(rows: Sequence[Ticket]) -> datetime | None:
+    return max(
+        (row.updated_at or row.created_at for row in rows if row.updated_at or row.created_at), default=None
+    )
+
+
+def _is_evidence(ticket: Ticket, index: TicketFilter) -> bool:
+    return not ticket.is_open and not ticket.is_trashed and index.admits(ticket)
+
+
+def _details(rows: Sequence[Row], read: Callable[[Row], Read]) -> list[Read]:
+    with ThreadPoolExecutor(DETAIL_THREADS) as threads:
+        return list(threads.map(read, rows))
+
+
+def _ticket(pull: Pull, ticket: Ticket) -> Ticket | None:
+    try:
+        return pull.desk.ticket(ticket.ticket_id, pull.deadline)
+    except TicketNotFoundError:
+        return None
+
+
+def _article(pull: Pull, article: Article) -> Article:
+    return article if article.content is not None else pull.desk.article(article.article_id, pull.deadline)
+
+
+def _frame(rows: Iterable[dict[str, object]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=pd.Index(columns))
+
+
+def _plain(html: str | None) -> str:
+    return html_to_text(strip_sections(html or ""))
+
+
+def _ticket_row(ticket: Ticket) -> dict[str, object]:
+    return {
+        "ticket_id": ticket.ticket_id,
+        "subject": ticket.subject,
+        "body": _plain(ticket.description),
+        "resolution": _plain(ticket.resolution),
+        "status": ticket.status,
+        "group": ticket.group,
+        "site": ticket.site,
+        "template": ticket.template,
+        "created_at": ticket.created_at,
+        "updated_at": ticket.updated_at,
+        "resolved_at": ticket.updated_at,
+    }
+
+
+def _article_row(article: Article) -> dict[str, object]:
+    return {
+        "article_id": article.article_id,
+        "title": article.title,
+        "content": _plain(article.content),
+        "topic": article.topic,
+        "updated_at": article.updated_at,
+    }
+
+
+def _asset_row(asset: Asset) -> dict[str, object]:
+    return {
+        "asset_id": asset.asset_id,
+        "name": asset.name,
+        "hostnames": list(asset.hostnames),
+        "addresses": list(asset.addresses),
+        "role": asset.role,
+        "state": asset.state,
+        "site": asset.site,
+        "last_seen": asset.last_seen,
+    }
