@@ -1,7 +1,8 @@
 """The cloud's log-in: access tokens that live an hour, shared by all workers of an installation.
 
 Zoho's accounts server gives out few tokens a minute (five, says SDP's documentation). So a refresh happens
-under a lock that all workers see, ahead of expiry, and not again within a minute of the last one.
+under a lock that all workers see and ahead of expiry. A token that is rejected early is replaced once; if
+the new one is rejected too, the next is not asked for before a minute is over.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from enhancer_dagster.domain.deadlines import Deadline
 
 REFRESH_AHEAD = timedelta(minutes=5)
-LEAST_BETWEEN_REFRESHES = timedelta(minutes=1)
+LEAST_BETWEEN_REJECTIONS = timedelta(minutes=1)
 REFRESH_SECONDS = 10.0
 
 Headers = Mapping[str, SecretStr]
@@ -44,12 +45,18 @@ class OAuthClient:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An access token and the `OAuthClient.origin` it was made from."""
+    """An access token.
+
+    Attributes:
+        origin: The `OAuthClient.origin` it was made from.
+        after_rejection: Whether it was made because the one before it was answered with 401.
+    """
 
     value: SecretStr
     origin: str
     obtained_at: datetime
     expires_at: datetime
+    after_rejection: bool = False
 
 
 class TokenStore(Protocol):
@@ -103,34 +110,39 @@ class OAuthCredentials:
     def headers(self, deadline: Deadline) -> Headers:
         """The header with a token that lives for some minutes more."""
         if self._held is None or not self._is_fresh(self._held):
-            stored = self._store.load(self._tenant_id)
-            self._held = (
-                stored if stored and self._is_fresh(stored) else self._renew(self._is_fresh, deadline)
-            )
+            self._held = self._stored() or self._renew(self._is_fresh, deadline)
         return _header(self._held)
 
     def renewed(self, rejected: Headers, deadline: Deadline) -> Headers | None:
         """The header with another token than the `rejected` one, None where another would not help."""
 
         def usable(token: AccessToken) -> bool:
-            too_young = self._clock() - token.obtained_at < LEAST_BETWEEN_REFRESHES
-            return self._is_fresh(token) and (too_young or _header(token) != rejected)
+            age = self._clock() - token.obtained_at
+            another_is_no_better = token.after_rejection and age < LEAST_BETWEEN_REJECTIONS
+            return self._is_fresh(token) and (another_is_no_better or _header(token) != rejected)
 
-        self._held = self._renew(usable, deadline)
+        self._held = self._renew(usable, deadline, after_rejection=True)
         headers = _header(self._held)
         return None if headers == rejected else headers
 
     def _is_fresh(self, token: AccessToken) -> bool:
-        return token.origin == self._client.origin and token.expires_at - self._clock() > REFRESH_AHEAD
+        ahead = min(REFRESH_AHEAD, (token.expires_at - token.obtained_at) / 10)
+        return token.origin == self._client.origin and token.expires_at - self._clock() > ahead
 
-    def _renew(self, usable: Callable[[AccessToken], bool], deadline: Deadline) -> AccessToken:
+    def _stored(self) -> AccessToken | None:
+        token = self._store.load(self._tenant_id)
+        return token if token is not None and self._is_fresh(token) else None
+
+    def _renew(
+        self, usable: Callable[[AccessToken], bool], deadline: Deadline, *, after_rejection: bool = False
+    ) -> AccessToken:
         limit = deadline.within(REFRESH_SECONDS)
 
         def refresh() -> AccessToken:
             value, lifetime = self._refresh(self._client, limit)
             logger.bind(tenant_id=self._tenant_id).info("new OAuth token, valid for {}", lifetime)
             now = self._clock()
-            return AccessToken(value, self._client.origin, now, now + lifetime)
+            return AccessToken(value, self._client.origin, now, now + lifetime, after_rejection)
 
         return self._store.renew(self._tenant_id, usable, refresh, limit)
 

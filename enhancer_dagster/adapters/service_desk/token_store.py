@@ -72,10 +72,15 @@ class PostgresTokenStore:
         except ConfigurationError:
             # Written under a key that is gone: a new token costs less than a stopped tenant.
             return None
-        return AccessToken(SecretStr(fields["value"]), fields["origin"], obtained_at, expires_at)
+        value = SecretStr(fields["value"])
+        return AccessToken(value, fields["origin"], obtained_at, expires_at, fields["after_rejection"])
 
     def _store(self, connection: Connection, tenant_id: str, token: AccessToken) -> None:
-        fields: dict[str, object] = {"value": token.value.get_secret_value(), "origin": token.origin}
+        fields: dict[str, object] = {
+            "value": token.value.get_secret_value(),
+            "origin": token.origin,
+            "after_rejection": token.after_rejection,
+        }
         encrypted = self._cipher.encrypt_fields(fields)
         connection.execute(_STORE, (tenant_id, encrypted, token.expires_at, token.obtained_at))
 

@@ -186,11 +186,17 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 def _as_domain_error(error: Exception, exchange: Exchange, form: _Form | None) -> Exception:
-    reason = str(error) or type(error).__name__
-    if isinstance(error, TimeoutError | httpx.ReadTimeout):
-        reason = "no complete answer in time"
+    reason = _reason(error)
     if form is not None and form.sent:
         return WriteOutcomeUnknownError(f"{exchange.name} was sent, what became of it is not known: {reason}")
     if isinstance(error, _AnswerTooLargeError):
         return ServiceDeskRefusedError(f"{exchange.name}: {reason}")
     return ServiceDeskUnavailableError(f"{exchange.name}: {reason}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {CONNECT_SECONDS:.0f} s"
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "no complete answer in time"
+    return str(error) or "the connection broke"
