@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     )
 
     allow_http: bool = Field(default=False, description="Let service desks and gateways be http://.")
+    embedding_model: str = Field(
+        default="sentence-transformers/all-MiniLM-L6-v2", description="A Hugging Face name or a folder."
+    )
+    embedding_revision: str | None = None
+    index_full_cron: str = Field(default="15 2 * * *", description="Full index builds, UTC.")
+    index_incremental_cron: str = Field(default="45 * * * *", description="Incremental ones, UTC.")
     index_url: str | None = Field(default=None, description="Where snapshots are; none: in the data folder.")
 
     @field_validator("llm_fallback_models", mode="before")

@@ -73,11 +73,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _bridge(settings: Settings) -> Finding:
-    if settings.claim_token is None:
+    token = settings.claim_token
+    if token is None:
         return Finding("bridge", False, "no claim token", "set ENHANCER_CLAIM_TOKEN")
     return _finding(
         "bridge",
-        lambda: f"{BridgeClient(settings.claim_api, settings.claim_token).counts() or 'no jobs yet'}",
+        lambda: f"{BridgeClient(settings.claim_api, token).counts() or 'no jobs yet'}",
         lambda error: (
             "start the system: enhancer up"
             if isinstance(error, BridgeUnavailableError)

@@ -7,6 +7,7 @@ import typer
 from rich.markdown import Markdown
 from rich.table import Table
 
+from enhancer_dagster.adapters.bridge_client import BridgeClient
 from enhancer_dagster.adapters.history import PostgresHistory
 from enhancer_dagster.cli.common import console, installation, print_json
 from enhancer_dagster.cli.tenants import store
@@ -57,11 +58,9 @@ def enhance(
     """Enhance one ticket now: through the queue, or with --dry-run here, by the same ops."""
     with installation() as settings:
         if not dry_run:
-            from enhancer_dagster.defs.assembly import ports_of
-
-            store(settings).get(tenant)
-            job_id = ports_of(settings).queue.enqueue(tenant, ticket)
-            console.print(f"queued as job {job_id}; see: enhancer history --ticket {ticket}")
+            bridge = BridgeClient(settings.claim_api, required(settings.claim_token, "ENHANCER_CLAIM_TOKEN"))
+            taken = bridge.enqueue(tenant, ticket)
+            console.print(f"queued as job {taken.job_id}; see: enhancer history --ticket {ticket}")
             return
         from enhancer_dagster.defs.dry_run import dry_run_ticket
 

@@ -5,9 +5,14 @@ from collections.abc import Mapping
 import dagster as dg
 
 from enhancer_dagster.defs.enhance_ticket import enhance_ticket_job
+from enhancer_dagster.defs.index.built import ticket_embeddings, ticket_index
+from enhancer_dagster.defs.index.jobs import index_schedules, rebuild_index_job
+from enhancer_dagster.defs.index.partitions import tenant_partitions_sensor
+from enhancer_dagster.defs.index.pulled import ip_inventory, kb_articles, resolved_tickets
 from enhancer_dagster.defs.reconcile import reconcile_sensor
 from enhancer_dagster.defs.resources import default_resources
 from enhancer_dagster.defs.ticket_sensors import ticket_sensors
+from enhancer_dagster.settings import load_settings
 
 
 def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -17,7 +22,9 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
         resource_overrides: By name, in place of the resources made from the settings.
     """
     return dg.Definitions(
-        jobs=[enhance_ticket_job],
-        sensors=[*ticket_sensors(), reconcile_sensor],
+        jobs=[enhance_ticket_job, rebuild_index_job],
+        assets=[resolved_tickets, kb_articles, ip_inventory, ticket_embeddings, ticket_index],
+        sensors=[*ticket_sensors(), reconcile_sensor, tenant_partitions_sensor],
+        schedules=index_schedules(load_settings()),
         resources={**default_resources(), **(resource_overrides or {})},
     )

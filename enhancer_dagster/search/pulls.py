@@ -138,9 +138,8 @@ def _since(watermark: datetime | None) -> datetime | None:
 
 
 def _newest(rows: Sequence[Ticket]) -> datetime | None:
-    return max(
-        (row.updated_at or row.created_at for row in rows if row.updated_at or row.created_at), default=None
-    )
+    moments = [moment for row in rows if (moment := row.updated_at or row.created_at)]
+    return max(moments, default=None)
 
 
 def _is_evidence(ticket: Ticket, index: TicketFilter) -> bool:

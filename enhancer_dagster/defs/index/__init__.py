@@ -1,0 +1,1 @@
+"""The similar-ticket index as assets, one partition a tenant: pulls, embeddings, snapshot, quality."""

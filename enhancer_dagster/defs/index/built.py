@@ -1,0 +1,160 @@
+"""The assets that are computed: embeddings and the published snapshot with its checks."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from enhancer_dagster.defs.index.pulled import GROUP, corpus_path, work_folder
+from enhancer_dagster.defs.index.tenant_partitions import TENANTS
+from enhancer_dagster.domain.text import shorten
+from enhancer_dagster.search import checks
+from enhancer_dagster.search.build import BuildReport, build_index, embed_content
+from enhancer_dagster.search.content import IndexContent, read_content
+from enhancer_dagster.search.corpus import Corpus
+from enhancer_dagster.search.embeddings import Progress
+from enhancer_dagster.search.query import SnapshotSearch
+from enhancer_dagster.search.settings import BuildSettings
+from enhancer_dagster.settings import Settings
+
+SAMPLED_NEIGHBOURS = 8
+STALE_AFTER_HOURS = 26
+"""A nightly build and some patience."""
+
+
+class BuildConfig(dg.Config):
+    """How strict a build is."""
+
+    allow_shrinking: bool = False
+
+
+@dg.asset(
+    partitions_def=TENANTS,
+    group_name=GROUP,
+    deps=["resolved_tickets", "kb_articles"],
+    kinds={"sentence_transformers"},
+    description="One vector a text; only texts that are new are encoded.",
+)
+def ticket_embeddings(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult:
+    """Encode what is new."""
+    tenant_id = context.partition_key
+    report = embed_content(
+        tenant_id,
+        _content(settings, tenant_id),
+        work_folder(settings),
+        build_settings(settings),
+        _progress(context),
+    )
+    rate = report.new / report.seconds if report.seconds else 0.0
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/partition_row_count": report.texts,
+            "encoded": report.new,
+            "seconds": round(report.seconds, 2),
+            "docs_per_second": round(rate, 1),
+            "model": str(report.model.get("model", "")),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=TENANTS,
+    group_name=GROUP,
+    deps=["ticket_embeddings", "ip_inventory"],
+    kinds={"faiss", "bm25"},
+    check_specs=[dg.AssetCheckSpec(name, asset="ticket_index") for name in checks.CHECKS],
+    description="The published snapshot that tickets are searched with. It replaces the last one only if it "
+    "passes its checks.",
+)
+def ticket_index(
+    context: dg.AssetExecutionContext, config: BuildConfig, settings: dg.ResourceParam[Settings]
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+    """Build, check and publish a snapshot."""
+    tenant_id = context.partition_key
+    report = build_index(
+        tenant_id,
+        content := _content(settings, tenant_id),
+        settings.index_location,
+        work_folder(settings),
+        build_settings(settings),
+        allow_shrinking=config.allow_shrinking,
+        progress=_progress(context),
+    )
+    yield from _check_results(report)
+    if not report.published:
+        names = ", ".join(check.name for check in report.failed_checks)
+        raise dg.Failure(
+            f"not published, the last snapshot goes on serving; failed: {names}", allow_retries=False
+        )
+    yield dg.MaterializeResult(metadata=_index_metadata(report, content, settings))
+
+
+def build_settings(settings: Settings) -> BuildSettings:
+    """What the installation says about builds."""
+    return BuildSettings(model=settings.embedding_model, revision=settings.embedding_revision)
+
+
+def _content(settings: Settings, tenant_id: str) -> IndexContent:
+    with Corpus(corpus_path(settings, tenant_id)) as corpus:
+        return read_content(corpus)
+
+
+def _progress(context: dg.AssetExecutionContext) -> Progress:
+    def tell(done: int, total: int, seconds: float) -> None:
+        context.log.info(f"{done} of {total} texts encoded in {seconds:.1f} s")
+
+    return tell
+
+
+def _check_results(report: BuildReport) -> Iterator[dg.AssetCheckResult]:
+    for check in report.manifest.checks:
+        yield dg.AssetCheckResult(
+            check_name=check.name,
+            passed=check.passed,
+            metadata={"value": check.value, "expected": check.expected, "message": check.message or "fine"},
+        )
+
+
+def _index_metadata(report: BuildReport, content: IndexContent, settings: Settings) -> dict[str, dg.MetadataValue | str | int | float]:
+    manifest = report.manifest
+    rows = {name: facts.rows for name, facts in manifest.corpora.items()}
+    return {
+        "dagster/partition_row_count": sum(rows.values()),
+        **{f"{name}_rows": count for name, count in rows.items()},
+        "inventory_rows": manifest.inventory_rows,
+        "megabytes": round(manifest.bytes / 1e6, 2),
+        "snapshot": manifest.snapshot_id,
+        "model": str(manifest.encoder.get("model", "")),
+        **manifest.statistics,
+        "nearest_neighbours": _neighbours(manifest.tenant_id, content, settings),
+    }
+
+
+def _neighbours(tenant_id: str, content: IndexContent, settings: Settings) -> dg.TableMetadataValue:
+    search = SnapshotSearch(settings.index_location, settings.data_dir / "index-cache")
+    rows = []
+    for ticket in content.tickets[:SAMPLED_NEIGHBOURS]:
+        found = search.similar_tickets(
+            tenant_id, ticket.title, ticket.body, exclude_ticket_id=ticket.document_id, limit=1
+        )
+        for hit in found:
+            rows.append(
+                dg.TableRecord(
+                    {
+                        "ticket": f"{ticket.document_id}: {shorten(ticket.title, 60)}",
+                        "nearest": f"{hit.ticket_id}: {shorten(hit.subject, 60)}",
+                        "score": round(hit.similarity_score, 3),
+                    }
+                )
+            )
+    return dg.MetadataValue.table(rows, schema=_NEIGHBOURS)
+
+
+_NEIGHBOURS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("ticket", "string"),
+        dg.TableColumn("nearest", "string"),
+        dg.TableColumn("score", "float"),
+    ]
+)
