@@ -17,7 +17,7 @@ import httpx
 import psutil
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
-from enhancer_dagster.runtime.dagster_storage import create_tables
+from enhancer_dagster.runtime.dagster_storage import create_tables, pooled_engine, with_psycopg2
 from enhancer_dagster.runtime.warm_launcher.client import DispatcherClient, stop_dispatcher
 from enhancer_dagster.runtime.warm_launcher.folder import LauncherFolder
 from enhancer_dagster.runtime.warm_launcher.orders import Request
@@ -81,6 +81,7 @@ class Deployment:
         shutil.copytree(LOCATION, home / "location")
         values = {"home": home, "launcher": json.dumps(launcher)}
         (home / "dagster.yaml").write_text(DAGSTER_YAML % values)
+        self.database_url = database_url
         create_tables(database_url)
         os.environ[URL_VARIABLE] = database_url  # read by this process's own instance as well
         self.environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": str(home)}
@@ -122,11 +123,16 @@ class Deployment:
         os.killpg(process.pid, number)
         process.wait()
 
+    def close_connections(self) -> None:
+        """Close this process's own pooled connections."""
+        pooled_engine(with_psycopg2(self.database_url), None, os.getpid()).dispose()
+
     def stop(self) -> None:
         """End everything."""
         for name in list(self.processes):
             self.kill(name)
         stop_dispatcher(self.folder)
+        self.close_connections()
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """Ask the webserver as the UI does."""
@@ -140,7 +146,9 @@ class Deployment:
         assert "errors" not in content, content
         return content["data"]
 
-    def launch(self, job: str, config: Mapping[str, Any] | None = None, **tags: str) -> str:
+    def launch(
+        self, job: str, config: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None
+    ) -> str:
         """Launch a run through the UI's API; its id."""
         ops = {"ops": {job.removesuffix("_job"): {"config": config}}} if config else {}
         parameters = {
@@ -150,7 +158,7 @@ class Deployment:
                 "jobName": job,
             },
             "runConfigData": ops,
-            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+            "executionMetadata": {"tags": [{"key": key, "value": tag} for key, tag in (tags or {}).items()]},
         }
         result = self.graphql(LAUNCH, parameters=parameters)["launchRun"]
         assert result["__typename"] == "LaunchRunSuccess", result

@@ -28,7 +28,6 @@ def main() -> int:
     configure_logging()
     if arguments.command == "serve":
         serve(*_who_is_served(arguments.listener))
-        return 0
     with DagsterInstance.get() as instance:
         folder = LauncherFolder(instance.root_directory)
         if arguments.command == "stop":

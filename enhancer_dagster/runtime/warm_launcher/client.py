@@ -20,6 +20,9 @@ REPLY_SECONDS = 60.0
 ATTEMPTS = 3
 """A dispatcher may end for good reasons between connect and answer; the next one is asked then."""
 
+MAX_LOG_BYTES = 10 * 2**20
+"""A longer log is set aside when the next dispatcher starts."""
+
 PACKAGE = "enhancer_dagster.runtime.warm_launcher"
 
 _starting = Lock()
@@ -63,7 +66,7 @@ class DispatcherClient:
                     return self._ask_once(request, start, timeout)
                 except OSError as error:
                     self.close()
-                    if attempt + 1 == ATTEMPTS:
+                    if attempt + 1 == ATTEMPTS or isinstance(error, TimeoutError):
                         raise DispatcherUnreachableError(
                             f"the run launcher's dispatcher does not answer: {error}; see {self._folder.log}"
                         ) from error
@@ -111,6 +114,8 @@ def connect_or_start(folder: LauncherFolder, instance_ref: InstanceRef) -> socke
 
 
 def _start(folder: LauncherFolder, instance_ref: InstanceRef) -> None:
+    if folder.log.exists() and folder.log.stat().st_size > MAX_LOG_BYTES:
+        folder.log.replace(folder.log.with_suffix(".log.1"))
     # The socket listens before the dispatcher runs, so that callers wait in its queue and need not poll.
     with folder.listen() as listener, folder.log.open("ab") as log:
         process = subprocess.Popen(

@@ -60,7 +60,7 @@ class Fleet:
         if current is not None:
             logger.info("run launcher: {} has changed, it is loaded again", code.location)
             self._retire_template(current)
-        template = self._templates[code.key] = Template(code)
+        template = self._templates[code.key] = Template(code, current)
         self._background.run(self._tend_template(template))
 
     def problem(self, code: Code) -> str | None:

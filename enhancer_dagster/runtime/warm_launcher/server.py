@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+from typing import NoReturn
 
 import psutil
 from dagster import DagsterInstance
@@ -66,7 +67,7 @@ class Server:
                 answer = await self._answer(Request.model_validate_json(line))
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError) as error:
+        except (OSError, ValueError) as error:
             logger.warning("run launcher: a connection was closed: {}", error)
         finally:
             self._writers.discard(writer)
@@ -107,8 +108,8 @@ class Server:
             self._lingering = loop.call_later(self._linger_seconds, self._ending.set)
 
 
-def serve(instance: DagsterInstance, listener: socket.socket | None) -> None:
-    """Be the dispatcher of `instance` until the end.
+def serve(instance: DagsterInstance, listener: socket.socket | None) -> NoReturn:
+    """Be the dispatcher of `instance` until the end of this process.
 
     Args:
         instance: Its `dagster.yaml` names the launcher and its settings.
@@ -127,6 +128,8 @@ def serve(instance: DagsterInstance, listener: socket.socket | None) -> None:
         asyncio.run(_serve(instance, listener, supervised))
         for descendant in psutil.Process().children(recursive=True):
             descendant.kill()
+        # The kernel takes back the lock: who waits for it finds this process gone.
+        os._exit(0)
 
 
 async def _serve(instance: DagsterInstance, listener: socket.socket, supervised: bool) -> None:

@@ -32,14 +32,18 @@ class Template:
 
     Args:
         code: What it loads.
+        predecessor: The template whose place it takes.
 
     Attributes:
+        servers: The ids of the code server so far. Daemon and webserver learn of a reload at different times:
+            an id that was known before is not a reload.
         error: Why no worker can be forked from it; None as long as it loads, and when it is ready.
         ready: Whether workers can be forked.
     """
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, predecessor: "Template | None" = None) -> None:
         self.code = code
+        self.servers = (predecessor.servers if predecessor else set()) | {code.server_id} - {None}
         self.error: str | None = None
         self.ready = False
         self.load_seconds: float | None = None
@@ -106,8 +110,10 @@ class Template:
 
     def is_outdated(self, code: Code) -> bool:
         """Whether files that it loaded have changed, or the code server was reloaded since."""
-        if code.server_id and self.code.server_id and code.server_id != self.code.server_id:
-            return True
+        if code.server_id and code.server_id not in self.servers:
+            self.servers.add(code.server_id)
+            if len(self.servers) > 1:
+                return True
         if self.error and time.monotonic() - self._failed_at > RETRY_FAILED_SECONDS:
             return True
         return any(modification_time(path) != known for path, known in self._files.items())
