@@ -207,6 +207,17 @@ def test_a_note_that_is_not_there_is_none(desk: ServiceDeskPlus, deadline: Deadl
     assert desk.note("42", "7", deadline) is None
 
 
+def test_a_single_answer_without_text_is_an_empty_text(
+    server: ScriptedServer, desk: ServiceDeskPlus, deadline: Deadline
+) -> None:
+    server.on("GET", "requests/42/notes/7", record("note", id="7", description=None))
+    server.on("GET", "solutions/5", record("solution", id="5", title="VPN"))
+    note = desk.note("42", "7", deadline)
+    assert note is not None
+    assert note.description == ""
+    assert desk.article("5", deadline).content == ""
+
+
 def test_a_note_is_added_for_technicians_only(
     server: ScriptedServer, desk: ServiceDeskPlus, deadline: Deadline
 ) -> None:

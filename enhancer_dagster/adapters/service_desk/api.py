@@ -107,9 +107,9 @@ class Api:
         about = payload.get("list_info")
         return Rows(rows, isinstance(about, dict) and about.get("has_more_rows") is True)
 
-    def post(self, path: str, key: str, record: Row, deadline: Deadline) -> Row:
-        """Add `record`, named `key`; returns what SDP made of it."""
-        added = self._call("POST", path, {key: record}, deadline).get(key)
+    def post(self, path: str, keys: Keys, record: Row, deadline: Deadline) -> Row:
+        """Add `record`, named by the first of `keys`; returns what SDP made of it, named by any of them."""
+        added = _under(keys, self._call("POST", path, {keys[0]: record}, deadline))
         if not isinstance(added, dict) or not added.get("id"):
             raise WriteOutcomeUnknownError(f"POST {path}: the answer does not say what was added")
         return added

@@ -73,13 +73,13 @@ class ServiceDeskPlus:
             row = self._api.get(_note_path(ticket_id, note_id), self._note_keys, deadline)
         except MissingRecordError:
             return None
-        return note_from({"description": "", **row})
+        return note_from(_with_text(row))
 
     def add_note(self, ticket_id: str, html: str, deadline: Deadline) -> str:
         """Add a note that the requester does not see; returns its id."""
         path = f"{_ticket_path(ticket_id)}/notes"
         with _missing_ticket(ticket_id):
-            row = self._api.post(path, self._note_keys[0], _private_note(html), deadline)
+            row = self._api.post(path, self._note_keys, _private_note(html), deadline)
         return note_from(row).note_id
 
     def replace_note(self, ticket_id: str, note_id: str, html: str, deadline: Deadline) -> None:
@@ -100,7 +100,7 @@ class ServiceDeskPlus:
         """One article with its content."""
         with _missing(f"solution {article_id}", ServiceDeskRefusedError):
             row = self._api.get(f"solutions/{_segment(article_id)}", ("solution",), deadline)
-        return article_from({"description": "", **row})
+        return article_from(_with_text(row))
 
     def articles(self, start_index: int, updated_since: datetime | None, deadline: Deadline) -> Page[Article]:
         """A page of articles, without content where the list omits it."""
@@ -128,6 +128,11 @@ class ServiceDeskPlus:
             start_index += len(found.rows)
             if not found.has_more or not found.rows:
                 return
+
+
+def _with_text(row: Row) -> Row:
+    """A single answer, whose text may be empty but is not left out."""
+    return {**row, "description": row.get("description") or ""}
 
 
 def _private_note(html: str) -> Row:
@@ -163,4 +168,4 @@ def _missing(what: str, as_error: type[ServiceDeskRefusedError]) -> Iterator[Non
     try:
         yield
     except MissingRecordError as error:
-        raise as_error(f"there is no {what} ({error})") from error
+        raise as_error(f"{what} is not there ({error})") from error
