@@ -113,7 +113,7 @@ class Gate:
             await self._carry_out(exchange, exchange.send)
         elif fault.kind is FaultKind.DRIP:
             pause = DRIP_SECONDS if fault.seconds is None else fault.seconds
-            await self._carry_out(exchange, _dripping(exchange.send, pause))
+            await self._carry_out(exchange, _dripping(exchange, pause))
         elif fault.kind in _UNANSWERED:
             if fault.kind in _APPLIED:
                 await self._carry_out(exchange, _swallow)
@@ -148,27 +148,29 @@ async def _swallow(message: Message) -> None:
     """An answer that nobody gets."""
 
 
-def _dripping(send: Send, pause: float) -> Send:
+def _dripping(exchange: _Exchange, pause: float) -> Send:
     async def drip(message: Message) -> None:
         if message["type"] != "http.response.body":
-            await send(message)
+            await exchange.send(message)
             return
         for byte in message.get("body", b""):
-            await asyncio.sleep(pause)
-            await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if await _hold(exchange.receive, pause):
+                return
+            await exchange.send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+        await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return drip
 
 
-async def _hold(receive: Receive, seconds: float) -> None:
-    """Wait for `seconds`, or until the client gives up."""
+async def _hold(receive: Receive, seconds: float) -> bool:
+    """Wait for `seconds`, or until the client gives up; whether it did."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
                 pass
     except TimeoutError:
-        return
+        return False
+    return True
 
 
 async def _cut(exchange: _Exchange) -> None:

@@ -38,12 +38,22 @@ class Desk:
         return self.ticket.description == "after"
 
 
-@pytest.fixture(params=list(Edition))
-def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+@pytest.fixture(scope="module", params=list(Edition))
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[RunningSimulator, httpx.Client]]:
     simulator = Simulator(SimulatorOptions(edition=request.param))
     headers = {"authtoken": "simulator", "Authorization": f"Bearer {simulator.tokens.issue(3600)}"}
-    with running_simulator(simulator) as running, httpx.Client(base_url=running.url, headers=headers) as http:
-        yield Desk(running, http)
+    with (
+        running_simulator(simulator) as running,
+        httpx.Client(base_url=running.url, headers=headers) as http,
+    ):
+        yield running, http
+
+
+@pytest.fixture
+def desk(served: tuple[RunningSimulator, httpx.Client]) -> Desk:
+    running, http = served
+    running.simulator.reset(("desk", "faults", "log"))
+    return Desk(running, http)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 502, 503, 504])

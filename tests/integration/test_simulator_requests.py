@@ -42,8 +42,8 @@ class Client:
         return answer.status_code, message.get("field") or message.get("message")
 
 
-@pytest.fixture(params=list(Edition))
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+@pytest.fixture(scope="module", params=list(Edition))
+def served(request: pytest.FixtureRequest) -> Iterator[Client]:
     simulator = Simulator(SimulatorOptions(edition=request.param))
     headers = {"authtoken": "simulator", "Authorization": f"Bearer {simulator.tokens.issue(3600)}"}
     with (
@@ -51,6 +51,12 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
         httpx.Client(base_url=f"{running.url}/api/v3", headers=headers) as http,
     ):
         yield Client(http, simulator)
+
+
+@pytest.fixture
+def client(served: Client) -> Client:
+    served.simulator.reset(("desk", "faults", "log"))
+    return served
 
 
 def test_a_description_is_replaced_and_stored_as_html(client: Client) -> None:
