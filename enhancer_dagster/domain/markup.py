@@ -40,7 +40,7 @@ _TAG = re.compile(
     )*+ >""",
     re.VERBOSE,
 )
-_MARKUP = re.compile(r"<(?:/?[a-zA-Z]|[!?]|/[^a-zA-Z])")
+_MARKUP = re.compile(r"<(?:/?(?P<tag>[a-zA-Z])|[!?]|/[^a-zA-Z])")
 _COMMENT_END = re.compile(r"--!?>")
 
 
@@ -66,7 +66,7 @@ class Token:
             element that is not shown; CUT is markup that the end of the source leaves open.
         start: Offset of its first character.
         end: Offset after its last one.
-        name: The element, in lower case; empty where there is none.
+        name: The element, in lower case; of text only where it may not hold markup (`<textarea>`).
     """
 
     kind: Kind
@@ -97,17 +97,26 @@ def tokenize(source: str) -> Iterator[Token]:
     while position < len(source):
         for token in _next_tokens(source, position):
             position = token.end
-            if token.kind is Kind.TEXT and in_pre:
-                yield from _lines(source, token.start, token.end)
+            if token.kind is Kind.TEXT and in_pre and not token.name:
+                yield from split_lines(source, token.start, token.end)
                 continue
             if token.name == "pre":
                 in_pre = max(0, in_pre + (1 if token.kind is Kind.OPEN else -1))
             yield token
 
 
-def tokenize_plain(source: str) -> Iterator[Token]:
-    """The tokens of a plain text: its lines."""
-    yield from _lines(source, 0, len(source))
+def split_lines(source: str, start: int = 0, end: int | None = None) -> Iterator[Token]:
+    """The tokens of text whose line ends count: plain text, or a part of a source."""
+    end = len(source) if end is None else end
+    while start < end:
+        newline = source.find("\n", start, end)
+        if newline < 0:
+            yield Token(Kind.TEXT, start, end)
+            return
+        if newline > start:
+            yield Token(Kind.TEXT, start, newline)
+        yield Token(Kind.BREAK, newline, newline + 1)
+        start = newline + 1
 
 
 def closer(source: str) -> str:
@@ -116,7 +125,7 @@ def closer(source: str) -> str:
     for _ in range(3):
         last = _last_token(source + added)
         if last is None or last.kind is not Kind.CUT:
-            return ">" if source.endswith("</") else added
+            return added
         added += _closing(source + added, last)
     return added
 
@@ -135,18 +144,6 @@ def _last_token(source: str, raw_text_of: str = "") -> Token | None:
     return next(iter(deque(tokenize(source), maxlen=1)), None)
 
 
-def _lines(source: str, start: int, end: int) -> Iterator[Token]:
-    while start < end:
-        newline = source.find("\n", start, end)
-        if newline < 0:
-            yield Token(Kind.TEXT, start, end)
-            return
-        if newline > start:
-            yield Token(Kind.TEXT, start, newline)
-        yield Token(Kind.BREAK, newline, newline + 1)
-        start = newline + 1
-
-
 def _next_tokens(source: str, start: int) -> Iterator[Token]:
     markup = _MARKUP.search(source, start)
     if markup is None:
@@ -155,7 +152,7 @@ def _next_tokens(source: str, start: int) -> Iterator[Token]:
     if markup.start() > start:
         yield Token(Kind.TEXT, start, markup.start())
     start = markup.start()
-    if not markup.group()[-1].isalpha():
+    if not markup.group("tag"):
         yield _comment(source, start)
         return
     tag = _TAG.match(source, start)
@@ -195,7 +192,7 @@ def _raw_text(source: str, start: int, name: str) -> Iterator[Token]:
     if end is None:
         yield Token(Kind.CUT, start, len(source), name)
     elif end.start() > start:
-        yield Token(Kind.TEXT if name in _SHOWN_RAW_TEXT else Kind.HIDDEN, start, end.start())
+        yield Token(Kind.TEXT if name in _SHOWN_RAW_TEXT else Kind.HIDDEN, start, end.start(), name)
 
 
 @lru_cache(maxsize=32)
