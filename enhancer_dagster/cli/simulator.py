@@ -28,9 +28,6 @@ def simulate_servicedesk(
     ] = None,
     sample: Annotated[bool, typer.Option(help="Start with the sample service desk.")] = True,
     delay: Annotated[float, typer.Option(min=0, help="Seconds that every call takes at least.")] = 0.0,
-    first_ticket_id: Annotated[
-        int | None, typer.Option(help="Where the ids of new tickets start, so that two runs differ.")
-    ] = None,
 ) -> None:
     """Serve the v3 API of ServiceDesk Plus from memory, with faults on request under /_admin."""
     from enhancer_dagster.simulator.server import run
@@ -38,5 +35,4 @@ def simulate_servicedesk(
     with clear_errors():
         run(
             host, port, edition, api_key, sample=sample, tickets_file=tickets_file, delay_seconds=delay,
-            first_ticket_id=first_ticket_id,
         )  # fmt: skip

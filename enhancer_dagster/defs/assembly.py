@@ -1,5 +1,8 @@
 """From settings to ports: the one place where adapters are chosen. Nothing is connected yet."""
 
+from functools import lru_cache
+from pathlib import Path
+
 from pydantic import SecretStr
 
 from enhancer_dagster.adapters.bridge_client import BridgeClient
@@ -31,13 +34,23 @@ def ports_of(settings: Settings) -> Ports:
         service_desks=ServiceDeskConnector(
             tokens=PostgresTokenStore(database, cipher), allow_http=settings.allow_http
         ),
-        search=SnapshotSearch(settings.index_location, settings.data_dir / "index-cache"),
+        search=snapshot_search(settings),
         history=PostgresHistory(Database(settings.history_database_url or url, max_size=2)),
         queue=bridge,
         ledger=bridge,
         language_model=language_model,
         why_no_language_model=why_none,
     )
+
+
+def snapshot_search(settings: Settings) -> SnapshotSearch:
+    """The index, one object a process, so that what was loaded before a fork is used after it."""
+    return _snapshot_search(settings.index_location, settings.data_dir / "index-cache")
+
+
+@lru_cache(maxsize=2)
+def _snapshot_search(location: str, cache_dir: Path) -> SnapshotSearch:
+    return SnapshotSearch(location, cache_dir)
 
 
 def required(secret: SecretStr | None, variable: str) -> SecretStr:

@@ -26,11 +26,12 @@ from enhancer_dagster.runtime.demo_report import DemoReport, DemoTicket
 from enhancer_dagster.runtime.installation import environment_of, ready_installation
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.runtime.system import answers, running_system, ui_url
+from enhancer_dagster.search.location import TenantLocation
 from enhancer_dagster.settings import Settings, default_data_dir
 
-TENANT = "demo"
 SIMULATOR_KEY = "demo-technician-key"
 POLL_SECONDS = 0.25
+INDEX_SECONDS = 300.0
 GIVE_UP_SECONDS = 300.0
 """How long the demo waits without any ticket being finished."""
 
@@ -98,6 +99,8 @@ def running_demo(settings: Settings, options: DemoOptions, say: Say) -> Iterator
             tenant = _demo_tenant(ready, simulator)
             say(f"starting bridge, Dagster daemon and UI (logs in {log_folder})")
             with running_system(ready, log_folder) as supervisor:
+                say("building the similar-ticket index of the sample service desk")
+                _await_index(ready, tenant, supervisor)
                 yield RunningDemo(ready, tenant, simulator, supervisor, options)
         finally:
             beside.stop()
@@ -113,6 +116,7 @@ class RunningDemo:
         self.supervisor = supervisor
         self.ui_url = ui_url(settings)
         self._options = options
+        self._tenant_id = tenant.tenant_id
         self._admin = httpx.Client(base_url=f"{simulator}/_admin", timeout=30)
         webhooks = f"http://{settings.webhook_host}:{settings.webhook_port}"
         self._sender = WebhookSender(webhooks, tenant.tenant_id, tenant.webhook_secrets[0])
@@ -170,7 +174,10 @@ class RunningDemo:
         )
 
     def _look(self, tickets: Sequence[DemoTicket]) -> None:
-        rows = {str(row["correlation_id"]): row for row in self._history.rows(tenant_id=TENANT, limit=10_000)}
+        rows = {
+            str(row["correlation_id"]): row
+            for row in self._history.rows(tenant_id=self._tenant_id, limit=len(tickets) + 1)
+        }
         writes = {
             call["ticket_id"]: call
             for call in self._admin.get("/log", params={"changed": "true"}).raise_for_status().json()["calls"]
@@ -179,11 +186,23 @@ class RunningDemo:
             ticket.see(rows.get(ticket.correlation_id), writes.get(ticket.ticket_id))
 
 
+def _await_index(settings: Settings, tenant: Tenant, supervisor: Supervisor) -> None:
+    place = TenantLocation(settings.index_location, tenant.tenant_id)
+    give_up_at = time.monotonic() + INDEX_SECONDS
+    while place.current() is None:
+        if time.monotonic() > give_up_at:
+            raise ConfigurationError(
+                f"no index after {INDEX_SECONDS:g} s: see the runs of rebuild_index_job at {ui_url(settings)}"
+            )
+        supervisor.revive()
+        time.sleep(POLL_SECONDS)
+
+
 def _start_simulator(supervisor: Supervisor, options: DemoOptions) -> str:
     port = _free_port(8090)
     command = [
         str(Path(sys.executable).parent / "enhancer"), "simulate-servicedesk", "--port", str(port),
-        "--edition", "onprem", "--api-key", SIMULATOR_KEY, "--first-ticket-id", str(int(time.time())),
+        "--edition", "onprem", "--api-key", SIMULATOR_KEY,
     ]  # fmt: skip
     if options.tickets_file:
         command += ["--tickets-file", str(options.tickets_file)]
@@ -193,19 +212,17 @@ def _start_simulator(supervisor: Supervisor, options: DemoOptions) -> str:
 
 
 def _demo_tenant(settings: Settings, simulator: str) -> Tenant:
+    """A tenant of this demo alone: the simulator forgets its tickets, history does not."""
     if settings.database_url is None or settings.secret_key is None:
         raise ConfigurationError("the installation has no database or no secret key")
     store = TenantStore(Database(settings.database_url), Cipher(settings.secret_key))
+    for earlier in store.list_all():
+        store.update(earlier.model_copy(update={"active": False}), changed_by="demo", action="disable")
     desk = ServiceDeskConnection(
         edition=Edition.ONPREM, base_url=HttpUrl(simulator), api_key=SecretStr(SIMULATOR_KEY)
     )
-    known = [tenant for tenant in store.list_all() if tenant.tenant_id == TENANT]
-    if known:
-        tenant = known[0].model_copy(update={"service_desk": desk})
-        store.update(tenant, changed_by="demo")
-        return tenant
     tenant = Tenant(
-        tenant_id=TENANT,
+        tenant_id=time.strftime("demo-%Y%m%d-%H%M%S"),
         name="Demo service desk",
         service_desk=desk,
         webhook_secrets=(generate_webhook_secret(),),

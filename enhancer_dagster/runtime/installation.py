@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from enhancer_dagster.adapters.secrets import generate_key
 from enhancer_dagster.database import migrate
 from enhancer_dagster.domain.errors import ConfigurationError
+from enhancer_dagster.runtime.dagster_storage import create_tables
 from enhancer_dagster.runtime.postgres import embedded_postgres
 from enhancer_dagster.settings import Settings
 
@@ -60,16 +61,13 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {**os.environ, **ours}
 
 
-def sqlalchemy_url(url: SecretStr) -> str:
-    """`url` for dagster-postgres, which needs psycopg2; SQLAlchemy 2.1 takes a bare one to mean psycopg 3."""
-    renamed = make_url(url.get_secret_value()).set(drivername="postgresql+psycopg2")
-    return renamed.render_as_string(hide_password=False)
-
-
 def _prepared(settings: Settings) -> Settings:
     if settings.database_url is None:
         raise ConfigurationError("no database: set ENHANCER_DATABASE_URL")
+    if settings.dagster_database_url is None:
+        raise ConfigurationError("no database for Dagster: set ENHANCER_DAGSTER_DATABASE_URL")
     migrate(settings.database_url)
+    create_tables(settings.dagster_database_url.get_secret_value())
     return settings
 
 

@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from enhancer_dagster.domain.errors import ConfigurationError
-from enhancer_dagster.runtime.installation import environment_of, sqlalchemy_url
+from enhancer_dagster.runtime.installation import environment_of
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.settings import Settings
 
@@ -34,11 +34,10 @@ def running_system(settings: Settings, log_folder: Path | None) -> Iterator[Supe
     """
     home = _dagster_home(settings)
     supervisor = Supervisor(_environment(settings, home), log_folder)
-    bridge, code_server, webserver, daemon = _programs(settings, home)
+    bridge, run_workers, code_server, webserver, daemon = _programs(settings, home)
     try:
-        supervisor.start(bridge, code_server)
-        supervisor.start(webserver)
-        supervisor.start(daemon)
+        supervisor.start(bridge, run_workers, code_server)
+        supervisor.start(webserver, daemon)
         yield supervisor
     finally:
         supervisor.stop()
@@ -63,12 +62,9 @@ def ui_url(settings: Settings) -> str:
 
 
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
-    if settings.dagster_database_url is None:
-        raise ConfigurationError("no database for Dagster: set ENHANCER_DAGSTER_DATABASE_URL")
     return environment_of(settings) | {
         "DAGSTER_HOME": str(home),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-        "ENHANCER_DAGSTER_SQLALCHEMY_URL": sqlalchemy_url(settings.dagster_database_url),
+        "ENHANCER_RUN_LOGS": str(settings.data_dir / "run-logs"),
         # One thread for each native pool: runs are many and side by side.
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -89,7 +85,7 @@ def _code_socket(home: Path) -> Path:
     return home / "code.sock"
 
 
-def _programs(settings: Settings, home: Path) -> tuple[Program, Program, Program, Program]:
+def _programs(settings: Settings, home: Path) -> tuple[Program, ...]:
     installed = Path(sys.executable).parent
     socket = _code_socket(home)
     socket.unlink(missing_ok=True)
@@ -99,6 +95,12 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, Program, Program
         "bridge",
         (sys.executable, "-m", "enhancer_dagster.bridge"),
         answers(f"http://{settings.webhook_host}:{settings.webhook_port}/readyz"),
+    )
+    dispatcher = home / "warm_launcher" / "socket"
+    run_workers = Program(
+        "run-workers",
+        (sys.executable, "-m", "enhancer_dagster.runtime.warm_launcher", "serve"),
+        dispatcher.exists,
     )
     code_server = Program(
         "code-server",
@@ -124,7 +126,7 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, Program, Program
         _daemon_is_healthy(ui),
         stop_signal=signal.SIGINT,
     )
-    return bridge, code_server, webserver, daemon
+    return bridge, run_workers, code_server, webserver, daemon
 
 
 def answers(url: str) -> Callable[[], bool]:

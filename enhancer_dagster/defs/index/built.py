@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from enhancer_dagster.defs.assembly import snapshot_search
 from enhancer_dagster.defs.index.pulled import GROUP, corpus_path, work_folder
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
 from enhancer_dagster.domain.text import shorten
@@ -12,7 +13,6 @@ from enhancer_dagster.search.build import BuildReport, build_index, embed_conten
 from enhancer_dagster.search.content import IndexContent, read_content
 from enhancer_dagster.search.corpus import Corpus
 from enhancer_dagster.search.embeddings import Progress
-from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.search.settings import BuildSettings
 from enhancer_dagster.settings import Settings
 
@@ -116,7 +116,9 @@ def _check_results(report: BuildReport) -> Iterator[dg.AssetCheckResult]:
         )
 
 
-def _index_metadata(report: BuildReport, content: IndexContent, settings: Settings) -> dict[str, dg.MetadataValue | str | int | float]:
+def _index_metadata(
+    report: BuildReport, content: IndexContent, settings: Settings
+) -> dict[str, dg.MetadataValue | str | int | float]:
     manifest = report.manifest
     rows = {name: facts.rows for name, facts in manifest.corpora.items()}
     return {
@@ -132,7 +134,7 @@ def _index_metadata(report: BuildReport, content: IndexContent, settings: Settin
 
 
 def _neighbours(tenant_id: str, content: IndexContent, settings: Settings) -> dg.TableMetadataValue:
-    search = SnapshotSearch(settings.index_location, settings.data_dir / "index-cache")
+    search = snapshot_search(settings)
     rows = []
     for ticket in content.tickets[:SAMPLED_NEIGHBOURS]:
         found = search.similar_tickets(

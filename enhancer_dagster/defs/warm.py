@@ -1,0 +1,19 @@
+"""What a run worker's template loads before it forks: modules that take long, and the published indexes."""
+
+from upath import UPath
+
+from enhancer_dagster.adapters.llm import preload as preload_llm
+from enhancer_dagster.defs.assembly import snapshot_search
+from enhancer_dagster.settings import load_settings
+
+
+def preload() -> None:
+    """Load what the first ticket would otherwise wait for. Opens no connection and starts no thread."""
+    settings = load_settings()
+    preload_llm()
+    snapshot_search(settings).preload(_tenants_with_index(settings.index_location))
+
+
+def _tenants_with_index(location: str) -> list[str]:
+    folder = UPath(location)
+    return [child.name for child in folder.iterdir() if child.is_dir()] if folder.exists() else []
