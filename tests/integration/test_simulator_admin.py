@@ -194,6 +194,9 @@ def test_notes_are_no_edits_and_events_can_be_chosen(running: RunningSimulator, 
     assert receiver.received.get(timeout=10)[1]["ticket_id"] == ticket.ticket_id
     ask(running, "POST", f"/requests/{ticket.ticket_id}/notes", {"note": {"description": "n"}})
     running.simulator.edit_ticket(ticket.ticket_id, subject="T")
+    last = running.simulator.add_ticket("last")
+    assert receiver.received.get(timeout=10)[1]["ticket_id"] == last.ticket_id
+    # Waits for what is under way, and that would be the earlier ones.
     running.simulator.close()
     assert receiver.received.empty()
 

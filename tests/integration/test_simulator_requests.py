@@ -245,6 +245,8 @@ def test_notes_have_their_edition_s_name_and_form(client: Client) -> None:
     wrong = "note" if client.note_key == "request_note" else "request_note"
     assert client.field_of(client.ask("POST", path, {wrong: given})) == (400, wrong)
     assert client.ask("POST", path, {client.note_key: {"description": ""}}).status_code == 400
+    assert client.ask("DELETE", f"{path}/{note['id']}").status_code == 200
+    assert client.ask("GET", f"{path}/{note['id']}").status_code == 404
 
 
 def test_articles_are_listed_without_their_text(client: Client) -> None:
