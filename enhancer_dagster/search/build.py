@@ -93,8 +93,8 @@ def embed_content(
     Raises:
         ConfigurationError: The model cannot be had.
     """
-    encoder = open_encoder(_encoder_folder(work_dir, settings), settings.threads)
-    cache = _cache(work_dir / tenant_id, encoder)
+    encoder = open_encoder(encoder_folder(work_dir, settings), settings.threads)
+    cache = embedding_cache(work_dir, tenant_id, encoder)
     encoded = [text.encode(cache, encoder, progress) for text in _texts(content, settings).values()]
     return EmbeddingReport(
         texts=sum(len(e.vectors) for e in encoded),
@@ -159,12 +159,12 @@ def _build(
 ) -> Manifest:
     documents = {TICKETS: content.tickets, ARTICLES: content.articles}
     with clock.measure("encoder"):
-        folder = _encoder_folder(work_dir, settings)
+        folder = encoder_folder(work_dir, settings)
         encoder = open_encoder(folder, settings.threads)
         shutil.copytree(folder, draft / ENCODER)
     with clock.measure("encode"):
         texts = _texts(content, settings)
-        cache = _cache(work_dir / place.tenant_id, encoder)
+        cache = embedding_cache(work_dir, place.tenant_id, encoder)
         encoded = {name: text.encode(cache, encoder, progress) for name, text in texts.items()}
     rng = np.random.default_rng(settings.seed)
     with clock.measure("index"):
@@ -220,14 +220,20 @@ def _write_parts(
     return _Parts(corpora, facts, build_inventory(draft / INVENTORY, content.assets))
 
 
-def _encoder_folder(work_dir: Path, settings: BuildSettings) -> Path:
+def encoder_folder(work_dir: Path, settings: BuildSettings) -> Path:
+    """The folder of the settings' encoder, exported on first use.
+
+    Raises:
+        ConfigurationError: The model cannot be had.
+    """
     return exported_encoder(find_model(settings.model, settings.revision), work_dir / "encoders")
 
 
-def _cache(tenant_dir: Path, encoder: Encoder) -> EmbeddingCache:
+def embedding_cache(work_dir: Path, tenant_id: str, encoder: Encoder) -> EmbeddingCache:
+    """The tenant's vectors of this encoder's model."""
     card = encoder.card
     name = f"{card.model.replace('/', '_')}-{card.revision}-{card.kind}"
-    return EmbeddingCache(tenant_dir / "embeddings" / name[-120:], card.dimension)
+    return EmbeddingCache(work_dir / tenant_id / "embeddings" / name[-120:], card.dimension)
 
 
 def _texts(content: IndexContent, settings: BuildSettings) -> dict[str, CorpusText]:

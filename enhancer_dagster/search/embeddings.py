@@ -83,6 +83,11 @@ class EmbeddingCache:
             vectors = self._vectors()[self._rows_of(hashes)]
         return Encoded(vectors, new, time.monotonic() - started)
 
+    def add(self, texts: Sequence[str], vectors: NDArray[np.float16]) -> None:
+        """Keep vectors that were made elsewhere for `texts`."""
+        self._append(texts, vectors)
+        self._load()
+
     def _encode_unknown(
         self, texts: Sequence[str], hashes: NDArray[np.bytes_], encoder: Encoder, progress: Progress
     ) -> int:
@@ -121,7 +126,7 @@ class EmbeddingCache:
             return np.zeros((0, self._dimension), dtype=np.float16)
         return np.memmap(self._vectors_path, np.float16, "r", shape=(len(self._sorted), self._dimension))
 
-    def _append(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    def _append(self, texts: Sequence[str], vectors: NDArray) -> None:
         hashes = np.array([text_hash(text) for text in texts], dtype=_HASH)
         for path, array in ((self._vectors_path, vectors.astype(np.float16)), (self._hashes_path, hashes)):
             with path.open("ab") as file:

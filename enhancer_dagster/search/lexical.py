@@ -100,7 +100,7 @@ class LexicalIndex:
         )
 
     def candidates(self, query: "LexicalQuery", count: int, posting_budget: int) -> NDArray[np.int64]:
-        """Up to `count` rows that share telling words with the query; reads `posting_budget` postings or so."""
+        """Up to `count` rows that share telling words with it; reads about `posting_budget` postings."""
         scores = np.zeros(self.rows, dtype=np.float32)
         spent = 0
         for start, end, frequency in zip(query.starts, query.ends, query.frequencies, strict=True):

@@ -1,0 +1,19 @@
+"""`python -m bench NAME`: what the product is measured by. One module a benchmark; each adds a command here."""
+
+import typer
+
+from bench import encoder, index, retrieval
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback(help=__doc__)
+def _benchmarks() -> None: ...
+
+
+app.command("retrieval")(retrieval.main)
+app.command("encoder")(encoder.main)
+app.command("index")(index.main)
+
+if __name__ == "__main__":
+    app()
