@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import dagster as dg
@@ -85,7 +85,7 @@ class _ReadOnlyDesks:
         self._real = real
 
     def connect(self, tenant: Tenant, correlation_id: UUID | None = None) -> ServiceDesk:
-        return _ReadOnlyDesk(self._real.connect(tenant, correlation_id))
+        return cast("ServiceDesk", _ReadOnlyDesk(self._real.connect(tenant, correlation_id)))
 
 
 class _ReadOnlyDesk:

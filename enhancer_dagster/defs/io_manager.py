@@ -1,5 +1,7 @@
 """Op outputs as JSON in PostgreSQL, so that a re-execution repeats neither the LLM's bill nor the search."""
 
+from typing import Any
+
 import dagster as dg
 from pydantic import TypeAdapter
 
@@ -17,7 +19,7 @@ class PostgresIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Store `obj` by way of its declared type's JSON form."""
-        value = TypeAdapter(_declared_type(context)).dump_python(obj, mode="json")
+        value = _adapter(context).dump_python(obj, mode="json")
         self._outputs.save(value, **_key(context))
 
     def load_input(self, context: dg.InputContext) -> object:
@@ -25,11 +27,11 @@ class PostgresIOManager(dg.IOManager):
         upstream = context.upstream_output
         if upstream is None:
             raise dg.DagsterInvariantViolationError("the input has no upstream output")
-        return TypeAdapter(_declared_type(context)).validate_python(self._outputs.load(**_key(upstream)))
+        return _adapter(context).validate_python(self._outputs.load(**_key(upstream)))
 
 
-def _declared_type(context: dg.InputContext | dg.OutputContext) -> type:
-    return context.dagster_type.typing_type
+def _adapter(context: dg.InputContext | dg.OutputContext) -> TypeAdapter[Any]:
+    return TypeAdapter(context.dagster_type.typing_type)
 
 
 def _key(context: dg.OutputContext) -> dict[str, str]:

@@ -54,11 +54,19 @@ class Supervisor:
     Args:
         environment: What they get as theirs.
         log_folder: Where each one's stderr and stdout go, as NAME.log; None leaves them to this process's.
+        stop_seconds: How long programs may take to end in good order.
     """
 
-    def __init__(self, environment: Mapping[str, str], log_folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        log_folder: Path | None = None,
+        *,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
         self._environment = dict(environment)
         self._log_folder = log_folder
+        self._stop_seconds = stop_seconds
         self._children: dict[str, _Child] = {}
 
     def start(self, *programs: Program) -> None:
@@ -88,9 +96,17 @@ class Supervisor:
             child.process, child.started_at = self._spawn(child.program), time.monotonic()
 
     def stop(self) -> None:
-        """Stop all, last started first: in good order, then by force, descendants included."""
-        for child in reversed(self._children.values()):
-            _stop(child)
+        """Ask all to end, then end by force who does not, descendants included.
+
+        They are asked together: a sensor that waits at the bridge is let go by the bridge's own end.
+        """
+        families = {name: _descendants(child.process.pid) for name, child in self._children.items()}
+        for child in self._children.values():
+            if child.process.poll() is None:
+                child.process.send_signal(child.program.stop_signal)
+        give_up_at = time.monotonic() + self._stop_seconds
+        for name, child in self._children.items():
+            _end(child, families[name], give_up_at)
         self._children.clear()
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
@@ -131,18 +147,15 @@ class Supervisor:
         return f"; {path} ends with:\n{path.read_text(errors='replace')[-2000:]}"
 
 
-def _stop(child: _Child) -> None:
-    descendants = _descendants(child.process.pid)
-    if child.process.poll() is None:
-        child.process.send_signal(child.program.stop_signal)
-        try:
-            child.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            logger.warning("{} does not end, it is killed", child.program.name)
+def _end(child: _Child, descendants: Sequence[psutil.Process], give_up_at: float) -> None:
+    try:
+        child.process.wait(max(0.1, give_up_at - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        logger.warning("{} does not end, it is killed", child.program.name)
     _kill_group(child.process)
     child.process.wait()
     for process in descendants:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(descendants, timeout=5)
 
