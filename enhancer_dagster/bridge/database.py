@@ -25,6 +25,14 @@ RACES = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
 )
+SETTINGS = {
+    "TimeZone": "UTC",
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
+    # A queue fills and empties within minutes: a plan kept from when it was empty reads all of a full one.
+    "plan_cache_mode": "force_custom_plan",
+}
 CONNECTION_OPTIONS: dict[str, Any] = {
     "application_name": "enhancer-bridge",
     "autocommit": True,
@@ -35,8 +43,7 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": "-c TimeZone=UTC -c statement_timeout=15s -c lock_timeout=5s"
-    " -c idle_in_transaction_session_timeout=30s",
+    "options": " ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
 }
 
 

@@ -94,6 +94,7 @@ def _delivery(found: EnqueueRequest) -> Delivery:
         event=found.event,
         priority=found.priority,
         created_at=found.created_at,
+        asked_again=found.asked_again,
     )
 
 

@@ -37,6 +37,7 @@ class Delivery:
     priority: str = ""
     created_at: datetime | None = None
     correlation_id: UUID | None = None
+    asked_again: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _row(position: int, delivery: Delivery) -> dict[str, object]:
         "priority": delivery.priority,
         "priority_rank": Priority.named(delivery.priority).dagster_priority,
         "created_at": created_at.isoformat() if created_at else None,
+        "asked_again": delivery.asked_again,
     }
 
 

@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from enhancer_dagster.domain.deadlines import Clock
@@ -56,6 +57,7 @@ def retry_after(seconds: float) -> str:
     return str(max(1, math.ceil(seconds)))
 
 
+@lru_cache(maxsize=MAX_KEYS)
 def address_key(host: str) -> str:
     """What an address is counted under: itself, or the network of an IPv6 one."""
     try:

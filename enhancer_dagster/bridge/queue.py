@@ -69,7 +69,7 @@ class Queue:
         values = {"limit": limit, "lease_seconds": self._leases.claimed}
 
         async def work(connection: Connection) -> list[dict[str, Any]]:
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [transitions.CLAIM_LOCK])
+            await connection.execute(transitions.BEGIN_CLAIM)
             await _expire(connection)
             probes = await (await connection.execute(transitions.PROBE, values)).fetchall()
             rest = values | {"limit": limit - len(probes)}

@@ -52,7 +52,7 @@ class FinishRequest(BaseModel):
 
 
 class EnqueueRequest(BaseModel):
-    """A ticket that polling found. None means that the list call did not say.
+    """A ticket that polling found or a person named. None means that it is not known.
 
     With `changed_at` nothing is enqueued where a job covers that state of the ticket already.
     """
@@ -65,6 +65,7 @@ class EnqueueRequest(BaseModel):
     priority: Name = ""
     created_at: Moment = None
     changed_at: AwareDatetime | None = None
+    asked_again: bool = False
 
 
 class OwnershipRequest(BaseModel):

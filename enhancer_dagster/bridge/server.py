@@ -34,30 +34,47 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level)
     bridge = _bridge(settings)
     with (
-        _bound(settings.webhook_host, settings.webhook_port, "ENHANCER_WEBHOOK_PORT") as public,
-        _bound(settings.claim_host, settings.claim_port, "ENHANCER_CLAIM_PORT") as claims,
+        bound(settings.webhook_host, settings.webhook_port, "ENHANCER_WEBHOOK_PORT") as public,
+        bound(settings.claim_host, settings.claim_port, "ENHANCER_CLAIM_PORT") as claims,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_serve(bridge, public, claims, settings.webhook_trusted_proxies))
+        runner.run(_serve_until_signal(bridge, public, claims, settings.webhook_trusted_proxies))
 
 
-async def _serve(bridge: Bridge, public: socket.socket, claims: socket.socket, trusted_proxies: str) -> None:
-    listeners = [
-        (_server(bridge.public_app, trusted_proxies), public),
-        (_server(bridge.claim_app, ""), claims),
-    ]
-    loop = asyncio.get_running_loop()
+async def listen(
+    bridge: Bridge,
+    public: socket.socket,
+    claims: socket.socket,
+    stop: asyncio.Event,
+    trusted_proxies: str = "",
+) -> None:
+    """Serve both listeners until `stop`; then long polls end empty and requests under way are answered.
 
-    def stop() -> None:
+    Args:
+        bridge: What to serve.
+        public: A bound socket for webhooks.
+        claims: A bound socket for the pipeline.
+        stop: Ends it.
+        trusted_proxies: `Settings.webhook_trusted_proxies`.
+    """
+    servers = {public: _server(bridge.public_app, trusted_proxies), claims: _server(bridge.claim_app, "")}
+    async with bridge.running(), asyncio.TaskGroup() as group:
+        for listener, server in servers.items():
+            group.create_task(server.serve(sockets=[listener]))
+        logger.info("webhooks on {}, claims on {}", public.getsockname()[:2], claims.getsockname()[:2])
+        await stop.wait()
         bridge.wakeups.close()
-        for server, _ in listeners:
+        for server in servers.values():
             server.should_exit = True
 
+
+async def _serve_until_signal(
+    bridge: Bridge, public: socket.socket, claims: socket.socket, trusted_proxies: str
+) -> None:
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    logger.info("webhooks on {}, claims on {}", public.getsockname()[:2], claims.getsockname()[:2])
-    async with bridge.running():
-        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in listeners))
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await listen(bridge, public, claims, stop, trusted_proxies)
     logger.info("the bridge has stopped")
 
 
@@ -99,7 +116,12 @@ def _bridge(settings: Settings) -> Bridge:
 
 
 @contextlib.contextmanager
-def _bound(host: str, port: int, setting: str) -> Iterator[socket.socket]:
+def bound(host: str, port: int, setting: str) -> Iterator[socket.socket]:
+    """A listening socket; port 0 takes any free one.
+
+    Raises:
+        ConfigurationError: The address cannot be had; the message names `setting`.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)

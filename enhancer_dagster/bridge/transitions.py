@@ -10,11 +10,16 @@ from typing import Final
 CHANNEL: Final = "bridge_jobs"
 """Notified whenever a job may have become ready to be claimed."""
 
-CLAIM_LOCK: Final = 7_461_320_119
-"""Advisory lock of claims: who may be served is a property of the whole queue, not of one row."""
-
 MAX_EXPIRIES: Final = 3
 """A job whose lease ran out this often is poison: dead."""
+
+BEGIN_CLAIM: Final = """
+    -- One claim at a time: who is served is a question of the whole queue, not of one row. And whatever the
+    -- statistics say, the waiting jobs are to be read in the order of their index, from its start.
+    SELECT pg_advisory_xact_lock(7461320119), set_config('enable_sort', 'off', true),
+        set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
+        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
 
 ACCEPT: Final = """
     -- Takes a batch of deliveries in, at most one for a ticket, a delivery id and a correlation id.
@@ -22,12 +27,16 @@ ACCEPT: Final = """
         SELECT * FROM json_to_recordset(%(batch)s::json) AS delivery (
             position integer, tenant_id text, delivery_id text, remember_seconds integer, job_id uuid,
             correlation_id uuid, sender_correlation_id uuid, ticket_id text, subject text, description text,
-            event text, priority text, priority_rank smallint, created_at timestamptz)
+            event text, priority text, priority_rank smallint, created_at timestamptz, asked_again boolean)
     ),
     seen AS MATERIALIZED (
         SELECT incoming.position, known.job_id, known.correlation_id
-        FROM incoming JOIN bridge.deliveries known USING (tenant_id, delivery_id)
-        WHERE known.expires_at > now()
+        FROM incoming CROSS JOIN LATERAL (
+            SELECT * FROM bridge.deliveries
+            WHERE deliveries.tenant_id = incoming.tenant_id AND deliveries.delivery_id = incoming.delivery_id
+                AND expires_at > now()
+            LIMIT 1
+        ) AS known
     ),
     fresh AS MATERIALIZED (
         SELECT * FROM incoming WHERE position NOT IN (SELECT position FROM seen)
@@ -35,17 +44,19 @@ ACCEPT: Final = """
     taken AS (
         INSERT INTO bridge.jobs AS job (
             job_id, tenant_id, ticket_id, correlation_id, subject, description, event, priority,
-            priority_rank, created_at)
+            priority_rank, created_at, asked_again)
         SELECT job_id, tenant_id, ticket_id,
-            CASE WHEN EXISTS (SELECT FROM bridge.jobs used WHERE used.correlation_id = sender_correlation_id)
+            CASE WHEN (SELECT true FROM bridge.jobs used
+                    WHERE used.correlation_id = fresh.sender_correlation_id LIMIT 1)
                 THEN correlation_id ELSE coalesce(sender_correlation_id, correlation_id) END,
-            subject, description, event, priority, priority_rank, created_at
+            subject, description, event, priority, priority_rank, created_at, asked_again
         FROM fresh
         ORDER BY tenant_id, ticket_id
         ON CONFLICT (tenant_id, ticket_id) WHERE accepts_changes DO UPDATE SET
             subject = coalesce(excluded.subject, job.subject),
             description = coalesce(excluded.description, job.description), event = excluded.event,
             created_at = coalesce(excluded.created_at, job.created_at), changed_at = now(),
+            asked_again = excluded.asked_again OR job.asked_again,
             priority = CASE WHEN excluded.priority_rank > job.priority_rank
                 THEN excluded.priority ELSE job.priority END,
             priority_rank = greatest(excluded.priority_rank, job.priority_rank)
@@ -82,7 +93,7 @@ EXPIRE: Final = """
         SELECT job_id FROM bridge.jobs
         WHERE state IN ('claimed', 'running') AND lease_expires_at <= now()
             AND (%(job_id)s::uuid IS NULL OR job_id = %(job_id)s)
-        ORDER BY job_id FOR UPDATE SKIP LOCKED
+        FOR UPDATE SKIP LOCKED
     )
     UPDATE bridge.jobs AS job SET
         state = CASE WHEN expiries + 1 < %(max_expiries)s THEN 'queued' ELSE 'dead' END,
@@ -101,14 +112,15 @@ EXPIRE: Final = """
 """
 
 # One job of a ticket at a time: none is claimed or running, and of several that wait the oldest goes first.
+# LIMIT keeps these look-ups from becoming joins over the whole queue.
 _TICKET_IS_FREE: Final = """
-    NOT EXISTS (
-        SELECT FROM bridge.jobs busy WHERE busy.tenant_id = job.tenant_id AND busy.ticket_id = job.ticket_id
-            AND busy.state IN ('claimed', 'running'))
-    AND NOT EXISTS (
-        SELECT FROM bridge.jobs older
+    (SELECT true FROM bridge.jobs busy
+        WHERE busy.tenant_id = job.tenant_id AND busy.ticket_id = job.ticket_id
+            AND busy.state IN ('claimed', 'running') LIMIT 1) IS NULL
+    AND (SELECT true FROM bridge.jobs older
         WHERE older.tenant_id = job.tenant_id AND older.ticket_id = job.ticket_id
-            AND older.state = 'queued' AND (older.received_at, older.job_id) < (job.received_at, job.job_id))
+            AND older.state = 'queued' AND (older.received_at, older.job_id) < (job.received_at, job.job_id)
+        LIMIT 1) IS NULL
 """
 
 # What a claim tells the pipeline: the fields of domain.tickets.Claim.
