@@ -1,5 +1,6 @@
 """What is known about a ticket before anything is written: the workflow's state (the owner's format)."""
 
+import re
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,14 @@ NODES = (TICKET_DETAILS, SIMILAR_TICKETS, KB_SEARCH, IP_LOOKUP)
 
 TOTAL_TIMEOUT_NODE = "context_gathering"
 """The name under which a timeout of the whole is reported; it is not a node and is not counted."""
+
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.:-]+")
+
+
+def _source_id(kind: str, name: str) -> str:
+    """`kind` and `name` as one word without brackets or spaces; a name that has the prefix keeps one."""
+    word = _NOT_IN_IDS.sub("-", name)[:80].strip("-.")
+    return word if word.startswith(f"{kind}-") else f"{kind}-{word}"
 
 
 class SimilarTicket(BaseModel):
@@ -32,7 +41,7 @@ class SimilarTicket(BaseModel):
     @property
     def source_id(self) -> str:
         """How a citation names it."""
-        return f"TKT-{self.ticket_id}"
+        return _source_id("TKT", self.ticket_id)
 
 
 class KbArticle(BaseModel):
@@ -48,7 +57,7 @@ class KbArticle(BaseModel):
     @property
     def source_id(self) -> str:
         """How a citation names it."""
-        return f"KB-{self.article_id}"
+        return _source_id("KB", self.article_id)
 
 
 class IpInfo(BaseModel):
@@ -64,7 +73,7 @@ class IpInfo(BaseModel):
     @property
     def source_id(self) -> str:
         """How a citation names it."""
-        return f"IP-{self.ip}" if self.ip else f"HOST-{self.hostname}"
+        return _source_id("IP", self.ip) if self.ip else _source_id("HOST", self.hostname or "unknown")
 
 
 class NodeError(BaseModel):
