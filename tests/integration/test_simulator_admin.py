@@ -127,6 +127,13 @@ def test_options_can_be_changed_while_it_runs(running: RunningSimulator) -> None
     assert "assets" in ask(running, "GET", "/assets")
 
 
+def test_a_delay_holds_up_every_call(running: RunningSimulator) -> None:
+    admin(running, "PUT", "/options", {"delay_seconds": 5})
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"{running.url}/api/v3/requests", timeout=0.1)
+    assert len(admin(running, "GET", "/log")["calls"]) == 1
+
+
 class Receiver:
     """A loopback HTTP server that keeps what it is sent and answers with a status of the test's choice."""
 
