@@ -74,4 +74,7 @@ def _language_model(settings: Settings) -> tuple[OpenAiGateway | None, str]:
     if key is None:
         return None, "no key for the LLM gateway: set OPENROUTER_API_KEY or ENHANCER_LLM_API_KEY"
     prices = {model: (price.prompt, price.completion) for model, price in settings.llm_prices.items()}
-    return OpenAiGateway(settings.llm_base_url, key, settings.llm_provider, prices), ""
+    gateway = OpenAiGateway(
+        settings.llm_base_url, key, settings.llm_provider, prices, allow_http=settings.allow_http
+    )
+    return gateway, ""
