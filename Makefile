@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 PIP_ARGS ?=
 DEMO_ARGS ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready

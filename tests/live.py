@@ -24,6 +24,7 @@ from enhancer_dagster.settings import Settings
 from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
 from tests.factories import make_tenant
+from tests.llm_server import LlmServer, llm_server
 
 WAIT_SECONDS = 120.0
 
@@ -56,6 +57,7 @@ class LiveSystem:
     tenants: TenantStore
     history: PostgresHistory
     desk: RunningSimulator
+    llm: LlmServer
 
     def add_tenant(self, **fields: Any) -> Tenant:
         """A tenant of its own for a test, on the shared service desk."""
@@ -107,6 +109,16 @@ class LiveSystem:
         assert "errors" not in body, body["errors"]
         return body["data"]
 
+    def finished_run(self, run_id: str) -> dict[str, Any]:
+        """A run as the UI shows it, once it has ended."""
+        query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }"
+
+        def ended() -> dict[str, Any] | None:
+            run = self.graphql(query, id=run_id)["runOrError"]
+            return run if run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} else None
+
+        return eventually(ended, f"run {run_id} ends")
+
 
 @contextmanager
 def live_system(folder: Path, **settings: Any) -> Iterator[LiveSystem]:
@@ -116,12 +128,18 @@ def live_system(folder: Path, **settings: Any) -> Iterator[LiveSystem]:
         folder: Empty, and open to other users where root runs the test.
         settings: In place of the defaults.
     """
-    ports = {"webhook_port": free_port(), "claim_port": free_port(), "dagster_port": free_port()}
-    wanted = Settings.model_validate({"data_dir": folder, "allow_http": True} | ports | settings)
-    with ready_installation(wanted) as ready, running_simulator(Simulator()) as desk:
-        assert ready.database_url is not None
-        assert ready.secret_key is not None
-        database = Database(ready.database_url)
-        tenants = TenantStore(database, Cipher(ready.secret_key))
-        with running_system(ready, folder / "logs"):
-            yield LiveSystem(ready, tenants, PostgresHistory(database), desk)
+    ports = {name: free_port() for name in ("webhook_port", "claim_port", "dagster_port")}
+    with llm_server() as llm, running_simulator(Simulator()) as desk:
+        gateway = {"llm_base_url": llm.url, "llm_api_key": "test-llm-key", "llm_model": "test-model"}
+        chosen = {"data_dir": folder, "allow_http": True} | ports | gateway | settings
+        with ready_installation(Settings.model_validate(chosen)) as ready:
+            yield from _served(ready, desk, llm, folder)
+
+
+def _served(ready: Settings, desk: RunningSimulator, llm: LlmServer, folder: Path) -> Iterator[LiveSystem]:
+    assert ready.database_url is not None
+    assert ready.secret_key is not None
+    database = Database(ready.database_url)
+    tenants = TenantStore(database, Cipher(ready.secret_key))
+    with running_system(ready, folder / "logs"):
+        yield LiveSystem(ready, tenants, PostgresHistory(database), desk, llm)

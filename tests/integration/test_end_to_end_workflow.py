@@ -4,17 +4,19 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from enhancer_dagster.domain.fallback import format_without_ai
 from pydantic import ValidationError
 
 from enhancer_dagster.domain.context import IpInfo, KbArticle, NodeError, SimilarTicket, WorkflowState
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import DeadlineExceededError
+from enhancer_dagster.domain.fallback import format_without_ai
 from enhancer_dagster.domain.gathering import gather_nodes
 from enhancer_dagster.domain.outcomes import HistoryStatus
 from enhancer_dagster.domain.steps.values import TicketRun
+from enhancer_dagster.domain.tenants import LanguageModelChoice
 from enhancer_dagster.domain.tickets import EnhancementJob
 from tests.live import LiveSystem
+from tests.llm_server import says
 
 STATE = WorkflowState(
     similar_tickets=(
@@ -30,6 +32,7 @@ STATE = WorkflowState(
 )
 
 
+@pytest.mark.xdist_group("live")
 def test_correlation_id_generation(live: LiveSystem) -> None:
     tenant = live.add_tenant()
     answers = [live.send(tenant, live.new_ticket("VPN drops")).json() for _ in range(3)]
@@ -124,3 +127,44 @@ def test_partial_context_with_errors() -> None:
     assert state.similar_tickets == STATE.similar_tickets
     assert [error.node_name for error in state.errors] == ["kb_search"]
     assert (state.nodes_success, state.nodes_failed) == (3, 1)
+
+
+ANSWER = """### Similar Tickets
+The same printer failed before and a new fuser solved it [TKT-99999].
+
+### Recommended Next Steps
+1. Look up the host first [IP-10.0.1.100].
+2. Restart the spooler.
+"""
+
+
+@pytest.mark.xdist_group("live")
+def test_complete_pipeline(live: LiveSystem) -> None:
+    live.llm.by_model["pipeline-model"] = says(ANSWER)
+    tenant = live.add_tenant(language_model=LanguageModelChoice(model="pipeline-model"))
+    ticket_id = live.new_ticket("Printer on 10.0.1.100 is dead", "<p>See <b>10.0.1.100</b></p>")
+    answer = live.send(tenant, ticket_id)
+    assert answer.status_code == 202
+    correlation_id = answer.json()["correlation_id"]
+    row = live.row(correlation_id, "completed", "failed")
+    assert row["status"] == "completed", row["error_message"]
+    assert row["processing_time_ms"] < 60_000
+    assert row["context_nodes_success"] + row["context_nodes_failed"] == 4
+    assert (row["tenant_id"], row["ticket_id"]) == (tenant.tenant_id, ticket_id)
+
+    description = live.description(ticket_id)
+    assert description.startswith("<p>See <b>10.0.1.100</b></p>")
+    assert description.count(correlation_id) == 1
+    assert "TKT-99999" not in description, "a source that does not exist is never cited"
+
+    calls = live.desk.simulator.journal.calls(ticket_id=ticket_id)
+    assert {call.correlation_id for call in calls} == {correlation_id}
+    asked = [one for one in live.llm.asked if one.model == "pipeline-model"]
+    assert len(asked) == 1
+    assert asked[0].headers["x-correlation-id"] == correlation_id
+
+    run = live.finished_run(row["dagster_run_id"])
+    assert run["status"] == "SUCCESS"
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    assert tags["correlation_id"] == correlation_id
+    assert (tags["tenant_id"], tags["ticket_id"], tags["attempt"]) == (tenant.tenant_id, ticket_id, "1")
