@@ -253,7 +253,8 @@ def test_recorded_workstations(recordings: Path, server: ScriptedServer, deadlin
     server_asset = assets["1003"]
     assert server_asset.addresses == ("192.0.2.18", "192.0.2.19")
     assert server_asset.hostnames == ("SRV-DB-PROD", "srv-db-prod01.example.org")
-    assert (server_asset.role, server_asset.state, server_asset.site) == ("Server", "In Use", "ACME HQ")
+    assert server_asset.role == "Production database server", "its description says what it is for"
+    assert (server_asset.state, server_asset.site) == ("In Use", "ACME HQ")
     nameless = assets["1006"]
     assert (nameless.name, nameless.hostnames, nameless.addresses) == ("", (), ())
     assert nameless.role == ""

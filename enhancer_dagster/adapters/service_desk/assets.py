@@ -16,6 +16,7 @@ from enhancer_dagster.adapters.service_desk.fields import moment, name, readable
 from enhancer_dagster.adapters.service_desk.list_queries import page
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.ports import Page
+from enhancer_dagster.domain.text import html_to_text, shorten
 from enhancer_dagster.domain.tickets import Asset
 
 NEW_FORM = (
@@ -32,6 +33,7 @@ NEW_FORM = (
 )
 OLD_FORM = ("assets", "workstations")
 
+LONGEST_ROLE = 60
 RESOURCE_STRIDE = 10_000_000
 """An index from here on belongs to the second resource, from twice this on to the third, and so on."""
 
@@ -88,11 +90,17 @@ def asset_from(row: Row, resource: str) -> Asset:
             name=text(row.get("name")),
             hostnames=_distinct(n for n in names if _HOST_NAME.fullmatch(n) and _as_address(n) is None),
             addresses=_distinct(a for a in map(_as_address, [*_addresses(row), *own_fields]) if a),
-            role=name(row.get("product_type")) or _ROLES.get(resource, ""),
+            role=_role(row, resource),
             state=name(row.get("state")),
             site=name(row.get("site")) or name(row.get("location")),
             last_seen=next((seen for field in _SEEN_FIELDS if (seen := moment(row.get(field)))), None),
         )
+
+
+def _role(row: Row, resource: str) -> str:
+    # SDP has no field for what a machine is for; its description says so where people keep one.
+    described = shorten(html_to_text(text(row.get("description"))), LONGEST_ROLE)
+    return described or name(row.get("product_type")) or _ROLES.get(resource, "")
 
 
 def _find_out(api: Api, form: AssetForm, deadline: Deadline) -> tuple[str, ...]:
