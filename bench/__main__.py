@@ -1,4 +1,4 @@
-"""`python -m bench NAME`: what the product is measured by. One module a benchmark; each adds a command here."""
+"""`python -m bench NAME`: what the product is measured by. One module a benchmark; each adds a command."""
 
 import typer
 

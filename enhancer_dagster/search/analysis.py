@@ -8,7 +8,6 @@ from threading import Lock
 
 import numpy as np
 import Stemmer
-from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
 
 LONGEST_TEXT = 200_000
@@ -21,7 +20,11 @@ _IDENTIFIER = re.compile(r"\b\w++(?:[._:/\\-]++\w++)+")
 _LONGEST_WORD = 64  # longer ones are encoded data
 # Scripts without spaces between words are read in overlapping pairs, as Lucene's CJKAnalyzer does.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+")
-_STOP_WORDS = frozenset(STOPWORDS_EN)
+# Lucene's English stop set.
+_STOP_WORDS = frozenset(
+    "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
+    "they this to was will with".split()
+)
 _MARK = "#"  # keeps an identifier apart from a stem of the same letters
 
 _stemmer = Stemmer.Stemmer("english")
@@ -30,14 +33,10 @@ _stemmer_lock = Lock()  # a Snowball stemmer has state while it works
 
 def words(text: str) -> list[str]:
     """The words of `text` in order, an identifier's parts and then, at the end, each identifier whole."""
-    text = text[:LONGEST_TEXT]
-    lowered = text.lower()
-    found: list[str] = []
-    for word in _WORD.findall(lowered):
-        if not word.isascii() and _UNSPACED.search(word):
-            found.extend(_pairs(word))
-        elif word not in _STOP_WORDS and len(word) <= _LONGEST_WORD:
-            found.append(_stem(word))
+    lowered = text[:LONGEST_TEXT].lower()
+    if _UNSPACED.search(lowered):
+        lowered = _UNSPACED.sub(_spaced_pairs, lowered)
+    found = [term for term in map(_term, _WORD.findall(lowered)) if term]
     found.extend(_MARK + identifier for identifier in _IDENTIFIER.findall(lowered))
     return found
 
@@ -51,13 +50,14 @@ def term_keys(terms: Iterable[str]) -> NDArray[np.uint64]:
 
 
 @lru_cache(maxsize=200_000)
-def _stem(word: str) -> str:
+def _term(word: str) -> str | None:
+    """The stem of a word, None for one that does not count."""
+    if word in _STOP_WORDS or len(word) > _LONGEST_WORD:
+        return None
     with _stemmer_lock:
         return _stemmer.stemWord(word)
 
 
-def _pairs(word: str) -> list[str]:
-    pairs: list[str] = []
-    for run in _UNSPACED.findall(word):
-        pairs.extend(run[i : i + 2] for i in range(max(1, len(run) - 1)))
-    return pairs + [_stem(rest) for rest in _UNSPACED.split(word) if len(rest) > 1]
+def _spaced_pairs(run: re.Match[str]) -> str:
+    letters = run.group()
+    return f" {' '.join(letters[i : i + 2] for i in range(max(1, len(letters) - 1)))} "

@@ -22,9 +22,7 @@ def open_array(folder: Path, name: str) -> NDArray:
 
 
 def best_rows(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The rows with the `count` highest positive scores, in no particular order."""
+    """The rows with the `count` highest scores, in no particular order."""
     if count < len(scores):
-        rows = np.argpartition(scores, len(scores) - count)[-count:]
-    else:
-        rows = np.arange(len(scores))
-    return rows[scores[rows] > 0].astype(np.int64)
+        return np.argpartition(scores, len(scores) - count)[-count:].astype(np.int64)
+    return np.arange(len(scores))

@@ -1,6 +1,7 @@
 """One corpus of a snapshot, built from documents and their vectors."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,11 @@ def build_corpus(
 ) -> CorpusFacts:
     """Write the index of one corpus into `folder`."""
     folder.mkdir(parents=True)
-    build_lexical(folder, text.terms())
-    build_vectors(folder, vectors, exact_up_to=exact_up_to, seed=seed)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # faiss works outside of Python's lock: the second core is not idle while words are counted.
+        indexing = pool.submit(build_vectors, folder, vectors, exact_up_to=exact_up_to, seed=seed)
+        build_lexical(folder, text.terms())
+        indexing.result()
     build_records(folder, ({"id": d.document_id} | d.record for d in text.documents))
     save_array(folder, "templates", np.array(sorted(text.templates), dtype=np.uint64))
     return CorpusFacts(

@@ -1,20 +1,18 @@
 """Addresses and host names of the inventory, found in a text by their keys."""
 
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from enhancer_dagster.domain.addresses import find_addresses, find_host_names
 from enhancer_dagster.domain.context import IpInfo
 from enhancer_dagster.domain.tickets import Asset
 from enhancer_dagster.search.analysis import term_keys
 from enhancer_dagster.search.arrays import open_array, save_array
 from enhancer_dagster.search.records import Record, Records, build_records
-
-_HOST = re.compile(r"(?<![\w.-])[^\W_](?:[\w.-]{0,251}[^\W_])?")
 
 
 def build_inventory(folder: Path, assets: Iterable[Asset]) -> int:
@@ -48,16 +46,14 @@ class Inventory:
         self._rows = open_array(folder, "rows")
         self._records = Records(folder)
 
-    def find(self, text: str, addresses: Iterable[str]) -> list[IpInfo]:
-        """What is known of `addresses`, and of every known host name in `text`; one entry a machine.
+    def find(self, text: str) -> list[IpInfo]:
+        """What is known of every address and every known host name in `text`; one entry a machine.
 
-        Args:
-            text: Plain text.
-            addresses: Those in the text; one that is not known comes back with nothing but itself.
+        An address that is not known comes back with nothing but itself.
         """
         found: list[IpInfo] = []
         machines: set[int] = set()
-        for address in dict.fromkeys(_canonical(address) for address in addresses):
+        for address in find_addresses(text):
             row = self._row(f"address:{address}")
             if row is None:
                 found.append(IpInfo(ip=address))
@@ -72,10 +68,15 @@ class Inventory:
         return found
 
     def _named_in(self, text: str) -> Iterator[int]:
-        for token in dict.fromkeys(match.casefold() for match in _HOST.findall(text)):
-            short, _, domain = token.partition(".")
-            # A full name matches a machine known by a short name only, never one of another domain.
-            keys = (f"name:{token}", f"bare:{short}") if domain else (f"name:{token}", f"short:{token}")
+        names = find_host_names(text)
+        # Of a name with dots its first label comes as well: alone it would match a host of another domain.
+        labels = {name.partition(".")[0] for name in names if "." in name}
+        for name in names:
+            short, _, domain = name.partition(".")
+            if domain:
+                keys = (f"name:{name}", f"bare:{short}")
+            else:
+                keys = () if name in labels else (f"name:{name}", f"short:{name}")
             row = next((row for key in keys if (row := self._row(key)) is not None), None)
             if row is not None:
                 yield row
@@ -91,7 +92,7 @@ def _keys_of(asset: Asset) -> Iterator[str]:
         yield f"address:{_canonical(address)}"
     for name in (*asset.hostnames, asset.name):
         plain = name.strip().rstrip(".").casefold()
-        if not _HOST.fullmatch(plain) or plain.isdigit():
+        if plain not in find_host_names(plain):
             continue
         short, _, domain = plain.partition(".")
         yield f"name:{plain}"

@@ -6,11 +6,11 @@ comparable between queries. Both ways matter among tickets: a short one inside a
 """
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +40,9 @@ def build_lexical(folder: Path, documents: Iterable[Sequence[str]]) -> None:
         rows.append([vocabulary.setdefault(term, len(vocabulary)) for term in terms])
     lengths = np.fromiter(map(len, rows), dtype=np.int32, count=len(rows))
     if vocabulary:
+        import bm25s  # here: a query needs neither it nor scipy, which it loads
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         model = bm25s.BM25(k1=K1, b=B, method="lucene")
         model.index((rows, vocabulary), create_empty_token=False, show_progress=False)
         parts = _by_key(vocabulary, model.scores)
@@ -108,7 +111,8 @@ class LexicalIndex:
                 continue
             scores[self._postings[start:end]] += self._impacts[start:end] * np.float32(frequency)
             spent += end - start
-        return best_rows(scores, count) if spent else np.zeros(0, dtype=np.int64)
+        rows = best_rows(scores, count)
+        return rows[scores[rows] > 0]
 
     def coverage(self, query: "LexicalQuery", rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """For each of `rows`, the mean of how much either text covers of the other, 0 to 1."""

@@ -14,7 +14,6 @@ from enhancer_dagster.domain.errors import IndexUnavailableError
 from enhancer_dagster.domain.tenants import TicketFilter
 from enhancer_dagster.domain.text import storable
 from enhancer_dagster.domain.tickets import Ticket
-from enhancer_dagster.search.addresses import find_addresses
 from enhancer_dagster.search.corpus_index import Admits, Hit
 from enhancer_dagster.search.documents import Query
 from enhancer_dagster.search.follow import FollowedSnapshot
@@ -107,8 +106,7 @@ class SnapshotSearch:
         Raises:
             IndexUnavailableError: Nothing is published, or nothing readable.
         """
-        text = storable(text)
-        return self._snapshot(tenant_id).inventory.find(text, find_addresses(text))
+        return self._snapshot(tenant_id).inventory.find(storable(text))
 
     def explain(
         self, tenant_id: str, corpus: str, subject: str, text: str, *, exclude_id: str = "", limit: int = 10
