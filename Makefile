@@ -5,6 +5,7 @@ PIP_ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 VENV := .venv
+LLM_VENV := .venv-llm
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -29,8 +30,13 @@ demo: setup  ## real tickets through the whole system; Ctrl-C ends it
 test: setup  ## everything but what is marked slow
 	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: setup  ## the slow tests alone
+test-slow: setup $(LLM_VENV)/.ready  ## the slow tests alone; compiles llama.cpp the first time
 	$(BIN)/pytest -m slow
+
+$(LLM_VENV)/.ready: requirements/llm.txt
+	$(PYTHON) -m venv $(LLM_VENV)
+	$(LLM_VENV)/bin/pip install --quiet --progress-bar off --require-hashes -r $<
+	@touch $@
 
 check: setup  ## ruff, pyright and the import rule
 	$(BIN)/ruff check .
@@ -46,4 +52,4 @@ bench: setup  ## the benchmarks of bench/ as tables
 	$(BIN)/python -m bench all
 
 clean:  ## remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(LLM_VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -14,3 +14,5 @@ compile() {
 }
 compile --output-file requirements/runtime.txt
 compile --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+uv pip compile requirements/llm.in --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+    --generate-hashes --no-annotate --no-header --quiet --output-file requirements/llm.txt
