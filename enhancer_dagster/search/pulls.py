@@ -35,10 +35,19 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class PullReport:
-    """What a pull did: rows seen in the service desk, stored as new or changed, and removed."""
+    """What a pull did.
+
+    Attributes:
+        seen: Rows that the service desk listed.
+        changed: Rows that were stored because they say something new.
+        new: Those of them that were not there before.
+        removed: Rows that are no longer there.
+        total: Rows that there are now.
+    """
 
     seen: int
     changed: int
+    new: int
     removed: int
     total: int
 
@@ -76,7 +85,8 @@ def pull_resolved_tickets(pull: Pull) -> PullReport:
         pull.tell(f"{len(seen)} tickets seen, {changed} new or changed, {removed} removed")
     if pull.full:
         removed += pull.corpus.delete_tickets(sorted(before - seen))
-    return PullReport(len(seen), changed, removed, len(pull.corpus.ticket_ids()))
+    after = pull.corpus.ticket_ids()
+    return PullReport(len(seen), changed, len(after - before), removed, len(after))
 
 
 def pull_articles(pull: Pull) -> PullReport:
@@ -95,18 +105,22 @@ def pull_articles(pull: Pull) -> PullReport:
     removed = pull.corpus.delete_articles(sorted(before - seen)) if pull.full else 0
     if newest:
         pull.corpus.set_watermark(ARTICLES, newest)
-    return PullReport(len(seen), changed, removed, len(pull.corpus.article_ids()))
+    after = pull.corpus.article_ids()
+    return PullReport(len(seen), changed, len(after - before), removed, len(after))
 
 
 def pull_assets(pull: Pull) -> PullReport:
     """Read the whole inventory: its lists say nothing reliable of what changed, and it is small."""
-    before = len(pull.corpus.assets())
+    before = _by_id(pull.corpus.assets())
     assets = [
         asset for page in _pages(lambda start: pull.desk.assets(start, pull.deadline)) for asset in page
     ]
     total = pull.corpus.replace_assets(_frame(map(_asset_row, assets), ASSET_COLUMNS))
+    after = _by_id(pull.corpus.assets())
     pull.tell(f"{total} assets")
-    return PullReport(len(assets), total, max(0, before - total), total)
+    new, removed = after.keys() - before.keys(), before.keys() - after.keys()
+    changed = sum(before.get(asset_id) != row for asset_id, row in after.items())
+    return PullReport(len(assets), changed, len(new), len(removed), total)
 
 
 def _ticket_pages(pull: Pull) -> Iterator[Sequence[Ticket]]:
@@ -164,6 +178,11 @@ def _article(pull: Pull, article: Article) -> Article:
 
 def _frame(rows: Iterable[dict[str, object]], columns: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=pd.Index(columns))
+
+
+def _by_id(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Rows by their first column, in a form that can be compared."""
+    return {str(row[0]): tuple(map(str, row)) for row in frame.itertuples(index=False, name=None)}
 
 
 def _plain(html: str | None) -> str:

@@ -1,6 +1,7 @@
 """Pulls from a service desk into the corpus, against the simulator over HTTP."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_resolved_tickets_come_as_text_with_their_resolution(
     resolved(desk, 3)
     desk.simulator.add_ticket(subject="Still open", announce=False)
     report = pull_resolved_tickets(pull(client, corpus))
-    assert (report.changed, report.total) == (3, 3)
+    assert (report.changed, report.new, report.total) == (3, 3, 3)
     row = corpus.tickets().set_index("subject").loc["Problem 1"]
     assert (row["body"], row["resolution"]) == ("It is broken 1", "Fixed it 1")
 
@@ -99,9 +100,9 @@ def test_a_second_pull_asks_only_for_what_changed(
 ) -> None:
     ids = resolved(desk, 5)
     pull_resolved_tickets(pull(client, corpus))
-    desk.simulator.edit_ticket(ids[2], resolution="Fixed it better")
+    desk.simulator.edit_ticket(ids[2], resolution="Fixed it better", description="It was broken here")
     report = pull_resolved_tickets(pull(client, corpus))
-    assert report.total == 5
+    assert (report.changed, report.new, report.total) == (1, 0, 5)
     assert corpus.tickets().set_index("ticket_id").loc[ids[2]]["resolution"] == "Fixed it better"
 
 
@@ -137,9 +138,17 @@ def test_the_tenants_filter_keeps_groups_out(
 def test_the_inventory_and_the_articles_come_too(
     desk: RunningSimulator, client: ServiceDesk, corpus: Corpus
 ) -> None:
-    desk.simulator.add_asset(
-        Asset(asset_id="7", name="srv-1", hostnames=("srv-1",), addresses=("10.0.0.7",), role="web-server")
-    )
-    assert pull_assets(pull(client, corpus)).total == 1
-    assert list(corpus.assets().iloc[0]["addresses"]) == ["10.0.0.7"]
+    server = Asset(asset_id="7", name="srv-1", hostnames=("srv-1",), addresses=("10.0.0.7",), role="web")
+    other = Asset(asset_id="8", name="srv-2", hostnames=("srv-2",), addresses=("10.0.0.8",))
+    desk.simulator.add_asset(server)
+    desk.simulator.add_asset(other)
+    report = pull_assets(pull(client, corpus))
+    assert (report.total, report.new, report.changed, report.removed) == (2, 2, 2, 0)
+    assert list(corpus.assets().set_index("asset_id").loc["7"]["addresses"]) == ["10.0.0.7"]
+    desk.simulator.add_asset(replace(server, addresses=("10.0.0.9",)))
+    report = pull_assets(pull(client, corpus))
+    assert (report.total, report.new, report.changed, report.removed) == (2, 0, 1, 0)
+    del desk.simulator.desk.assets["8"]
+    report = pull_assets(pull(client, corpus))
+    assert (report.total, report.new, report.changed, report.removed) == (1, 0, 0, 1)
     assert pull_articles(pull(client, corpus)).total == 0
