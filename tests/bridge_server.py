@@ -76,7 +76,7 @@ class RunningBridge:
 
     def sql(self, statement: Any, *values: Any) -> list[dict[str, Any]]:
         with connected(self.database_url) as connection:
-            cursor = connection.execute(statement, values)
+            cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def empty(self) -> "RunningBridge":

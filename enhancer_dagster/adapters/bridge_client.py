@@ -272,7 +272,7 @@ class BridgeClient:
         attempts = Retrying(
             retry=retry_if_exception_type(BridgeUnavailableError),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.25, max=2, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.25, max=2, jitter=0.1),
             sleep=self._sleep,
             reraise=True,
         )

@@ -1,5 +1,6 @@
 """The bridge's connections to PostgreSQL, for asyncio: they outlive its restarts and never wait for long."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -7,7 +8,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
@@ -18,6 +19,7 @@ Result = TypeVar("Result")
 Work = Callable[[Connection], Awaitable[Result]]
 
 POOL_WAIT_SECONDS = 3.0
+AWAY_SECONDS = 1.0
 RACE_ATTEMPTS = 5
 RACES = (
     errors.UniqueViolation,
@@ -59,6 +61,7 @@ class AsyncDatabase:
         self._url = url
         self._max_size = max_size
         self._pool: AsyncConnectionPool[Connection] | None = None
+        self._away_until = 0.0
 
     async def open(self) -> None:
         """Make the pool; PostgreSQL need not be up yet."""
@@ -88,14 +91,18 @@ class AsyncDatabase:
         """A connection in autocommit mode.
 
         Raises:
-            DatabaseUnavailableError: No connection could be had, or PostgreSQL refused a statement.
+            DatabaseUnavailableError: No connection could be had, or PostgreSQL refused a statement. For a
+                second after the former nobody else waits for one.
         """
-        if self._pool is None:
-            raise DatabaseUnavailableError("PostgreSQL: the pool is not open")
+        clock = asyncio.get_running_loop().time
+        if self._pool is None or clock() < self._away_until:
+            raise DatabaseUnavailableError("PostgreSQL could not be reached a moment ago")
         try:
             async with self._pool.connection(timeout=POOL_WAIT_SECONDS) as connection:
                 yield connection
         except psycopg.Error as error:
+            if isinstance(error, PoolTimeout):
+                self._away_until = clock() + AWAY_SECONDS
             raise DatabaseUnavailableError(f"PostgreSQL: {type(error).__name__}: {error}") from error
 
     async def statement(self, work: Work[Result]) -> Result:

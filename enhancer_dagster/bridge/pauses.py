@@ -10,12 +10,12 @@ PAUSE: Final = """
     -- long as the service desk asked for. Other runs that come back change nothing.
     INSERT INTO bridge.tenants AS tenant (tenant_id, paused_since, probe_at, failures)
     VALUES (%(tenant_id)s, now(), greatest(
-        least(%(not_before)s, now() + interval '24 hours'), now() + interval '15 seconds'), 1)
+        now() + interval '15 seconds', now() + make_interval(secs => %(wait_seconds)s)), 1)
     ON CONFLICT (tenant_id) DO UPDATE SET
         paused_since = coalesce(tenant.paused_since, now()),
         failures = CASE WHEN tenant.paused_since IS NULL THEN 1
             WHEN tenant.probe_job_id = %(job_id)s THEN tenant.failures + 1 ELSE tenant.failures END,
-        probe_at = greatest(tenant.probe_at, least(%(not_before)s, now() + interval '24 hours'),
+        probe_at = greatest(tenant.probe_at, now() + make_interval(secs => %(wait_seconds)s),
             CASE WHEN tenant.paused_since IS NULL THEN now() + interval '15 seconds'
                 WHEN tenant.probe_job_id = %(job_id)s THEN now() + make_interval(
                     secs => least(600, 15 * power(2, least(tenant.failures, 20)))) END),

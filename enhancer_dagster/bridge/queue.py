@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +14,9 @@ from enhancer_dagster.domain.errors import FenceClosedError, PermanentError
 from enhancer_dagster.domain.outcomes import JobOutcome
 from enhancer_dagster.domain.ports import Finish
 from enhancer_dagster.domain.tickets import Claim, EnhancementJob
+
+MAX_WAIT_SECONDS = 86_400.0
+"""Longest that a service desk is obeyed when it names a moment."""
 
 STATE_AFTER = {
     JobOutcome.COMPLETED: "completed",
@@ -119,7 +122,7 @@ class Queue:
             "error": finish.error,
             "record": finish.record.model_dump_json(),
             "history_written": finish.history_written,
-            "not_before": finish.not_before,
+            "wait_seconds": _wait_seconds(finish.not_before),
         }
         gives_back = finish.outcome is JobOutcome.RETRY
 
@@ -195,6 +198,12 @@ class Queue:
             return UnknownJobError(f"there is no job {job_id}")
         now = f"{job['state']}, attempt {job['attempt']}, run {job['run_id']}"
         return FenceClosedError(f"job {job_id} is {now}: {reason}")
+
+
+def _wait_seconds(not_before: datetime | None) -> float | None:
+    if not_before is None:
+        return None
+    return min(MAX_WAIT_SECONDS, max(0.0, (not_before - datetime.now(UTC)).total_seconds()))
 
 
 async def _expire(connection: Connection, job_id: UUID | None = None) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What the pipeline sends to the claim listener."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
@@ -13,6 +13,7 @@ from enhancer_dagster.domain.text import storable
 from enhancer_dagster.domain.tickets import FreeText, TenantId, TicketId
 
 RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+JobState = Literal["queued", "claimed", "running", "completed", "failed", "dead"]
 Attempt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
@@ -99,7 +100,7 @@ class JobFilter(BaseModel):
     """Which jobs are listed, newest first; what is left out does not matter."""
 
     tenant: TenantId | None = None
-    state: list[str] = Field(default=[], max_length=6)
+    state: list[JobState] = Field(default=[], max_length=6)
     ticket: TicketId | None = None
     since: datetime | None = Field(default=None, description="Received at or after this moment.")
     correlation_id: list[UUID] = Field(default=[], max_length=1000)

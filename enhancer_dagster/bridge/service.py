@@ -32,7 +32,7 @@ from enhancer_dagster.domain.ports import Tenants
 from enhancer_dagster.settings import Settings
 
 REGISTRY_CHANNEL = "registry_changed"
-SWEEP_SECONDS = 10.0
+SWEEP_SECONDS = 5.0
 LEASE_MARGIN_SECONDS = 30.0
 """A running job's lease outlives the run's hard limit by this, the time to notice and to report it."""
 

@@ -314,9 +314,9 @@ GIVE_BACK: Final = (
             accepts_changes = NOT EXISTS (
                 SELECT FROM bridge.jobs other WHERE other.accepts_changes
                     AND other.tenant_id = job.tenant_id AND other.ticket_id = job.ticket_id),
-            not_before = least(%(not_before)s, now() + interval '24 hours'),
+            not_before = now() + make_interval(secs => %(wait_seconds)s),
             available_at = greatest(
-                least(%(not_before)s, now() + interval '24 hours'),
+                now() + make_interval(secs => %(wait_seconds)s),
                 now() + make_interval(secs => least(86400, 30 * power(2, least(retries, 20)))))
         WHERE """
     + _IS_CURRENT_RUN
