@@ -40,7 +40,9 @@ class AllowedLinks:
         """The addresses that stand in the sources of `state`, and the tenant's own `hosts`."""
         texts = [part for t in state.similar_tickets for part in (t.subject, t.resolution)]
         texts += [part for a in state.kb_articles for part in (a.title, a.content)]
-        addresses = {_canonical(_split(m.group())[0]) for text in texts for m in _URL.finditer(text)}
+        addresses = {
+            _canonical(_without_punctuation(m.group())) for text in texts for m in _URL.finditer(text)
+        }
         return cls(frozenset(addresses), frozenset(host.lower() for host in hosts))
 
     def admits(self, address: str) -> bool:
@@ -53,22 +55,23 @@ class AllowedLinks:
 
     def filtered(self, text: str) -> str:
         """`text` with addresses that are not allowed taken out: mail programs turn them into links."""
-        return _URL.sub(self._kept, text)
+        parts: list[str] = []
+        position = 0
+        while found := _URL.search(text, position):
+            address = _without_punctuation(found.group())
+            parts += [text[position : found.start()], address if self.admits(address) else REMOVED]
+            position = found.start() + len(address)
+        return "".join([*parts, text[position:]])
 
-    def _kept(self, found: re.Match[str]) -> str:
-        address, rest = _split(found.group())
-        return found.group() if self.admits(address) else REMOVED + rest
 
-
-def _split(found: str) -> tuple[str, str]:
-    """The address, and the punctuation of the sentence that follows it."""
+def _without_punctuation(found: str) -> str:
+    """An address without the punctuation of the sentence around it."""
     address = found.rstrip(_TRAILING)
     for opening, closing in ("()", "[]", "{}"):
         unopened = address.find(closing) if opening not in address else -1
         if unopened >= 0:
             address = address[:unopened]
-    address = address.rstrip(_TRAILING)
-    return address, found[len(address) :]
+    return address.rstrip(_TRAILING)
 
 
 def _canonical(address: str) -> str:

@@ -77,8 +77,11 @@ def write_blocks(blocks: Iterable[Block]) -> str:
     shift = 3 - min((b.level for b in blocks if b.kind is BlockKind.HEADING), default=3)
     lines: list[str] = []
     previous: Block | None = None
+    open_levels: list[int] = []
     for block in blocks:
-        block = _placed(block, previous, shift)
+        if block.kind is BlockKind.HEADING:
+            block = replace(block, level=min(6, max(3, block.level + shift)))
+        block = _nested(block, open_levels)
         if previous is not None and _apart(previous, block):
             lines.append("")
         lines += _lines(block)
@@ -179,7 +182,7 @@ def _inline(children: Sequence[Token], links: AllowedLinks) -> str:
         else:
             text = _span(child, links)
             parts.append(text.replace("[", r"\[").replace("]", r"\]") if any(link_ends) else text)
-    return _safe_start("".join(parts).strip())
+    return "".join(parts).strip()
 
 
 def _span(token: Token, links: AllowedLinks) -> str:
@@ -206,13 +209,15 @@ def _safe_start(text: str) -> str:
     return _NUMBER_START.sub(r"\1" + "\\\\", _LINE_START.sub(r"\\\g<0>", text))
 
 
-def _placed(block: Block, previous: Block | None, shift: int) -> Block:
-    if block.kind is BlockKind.HEADING:
-        return replace(block, level=min(6, max(3, block.level + shift)))
-    if block.kind is BlockKind.ITEM:
-        deepest = previous.level + 1 if previous and previous.kind is BlockKind.ITEM else 0
-        return replace(block, level=min(block.level, deepest, _DEEPEST_ITEM))
-    return block
+def _nested(block: Block, open_levels: list[int]) -> Block:
+    """An item as deep as it has items above it, whatever depth it had where they were removed."""
+    if block.kind is not BlockKind.ITEM:
+        open_levels.clear()
+        return block
+    while open_levels and open_levels[-1] >= block.level:
+        open_levels.pop()
+    open_levels.append(block.level)
+    return replace(block, level=min(len(open_levels) - 1, _DEEPEST_ITEM))
 
 
 def _apart(previous: Block, block: Block) -> bool:
@@ -228,10 +233,10 @@ def _lines(block: Block) -> Iterator[str]:
         case BlockKind.HEADING:
             yield f"{'#' * block.level} {block.text}"
         case BlockKind.PARAGRAPH:
-            yield block.text
+            yield _safe_start(block.text)
         case BlockKind.ITEM:
             marker = "-" if block.number is None else f"{min(block.number, 99)}."
-            yield f"{'    ' * block.level}{marker} {block.text}"
+            yield f"{'    ' * block.level}{marker} {_safe_start(block.text)}"
         case BlockKind.CODE:
             fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", block.text)), 3)
             yield from (fence, *block.text.split("\n"), fence)
