@@ -9,6 +9,7 @@ from enhancer_dagster.defs.index.built import ticket_embeddings, ticket_index
 from enhancer_dagster.defs.index.jobs import index_schedules, rebuild_index_job
 from enhancer_dagster.defs.index.partitions import tenant_partitions_sensor
 from enhancer_dagster.defs.index.pulled import ip_inventory, kb_articles, resolved_tickets
+from enhancer_dagster.defs.index.quality import retrieval_quality
 from enhancer_dagster.defs.reconcile import reconcile_sensor
 from enhancer_dagster.defs.resources import default_resources
 from enhancer_dagster.defs.ticket_sensors import ticket_sensors
@@ -23,8 +24,17 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
     """
     return dg.Definitions(
         jobs=[enhance_ticket_job, rebuild_index_job],
-        assets=[resolved_tickets, kb_articles, ip_inventory, ticket_embeddings, ticket_index],
+        assets=[
+            resolved_tickets,
+            kb_articles,
+            ip_inventory,
+            ticket_embeddings,
+            ticket_index,
+            retrieval_quality,
+        ],
         sensors=[*ticket_sensors(), reconcile_sensor, tenant_partitions_sensor],
         schedules=index_schedules(load_settings()),
         resources={**default_resources(), **(resource_overrides or {})},
+        # Also for what is materialised by hand: the default executor starts an interpreter for every step.
+        executor=dg.in_process_executor,
     )

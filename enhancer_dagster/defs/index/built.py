@@ -1,10 +1,11 @@
 """The assets that are computed: embeddings and the published snapshot with its checks."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 
-from enhancer_dagster.defs.assembly import snapshot_search
+from enhancer_dagster.defs.index.failures import failures_in_words
 from enhancer_dagster.defs.index.pulled import GROUP, corpus_path, work_folder
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
 from enhancer_dagster.domain.text import shorten
@@ -13,12 +14,16 @@ from enhancer_dagster.search.build import BuildReport, build_index, embed_conten
 from enhancer_dagster.search.content import IndexContent, read_content
 from enhancer_dagster.search.corpus import Corpus
 from enhancer_dagster.search.embeddings import Progress
-from enhancer_dagster.search.settings import BuildSettings
+from enhancer_dagster.search.follow import FollowedSnapshot
+from enhancer_dagster.search.location import TenantLocation
+from enhancer_dagster.search.quality import sample_neighbours
+from enhancer_dagster.search.settings import BuildSettings, SearchSettings
+from enhancer_dagster.search.snapshot import Snapshot
 from enhancer_dagster.settings import Settings
 
-SAMPLED_NEIGHBOURS = 8
-STALE_AFTER_HOURS = 26
-"""A nightly build and some patience."""
+SAMPLED_TICKETS = 4
+STALE_AFTER = timedelta(hours=26)
+"""A nightly build and some patience. Dagster looks at the latest build of any tenant."""
 
 
 class BuildConfig(dg.Config):
@@ -39,18 +44,19 @@ def ticket_embeddings(
 ) -> dg.MaterializeResult:
     """Encode what is new."""
     tenant_id = context.partition_key
-    report = embed_content(
-        tenant_id,
-        _content(settings, tenant_id),
-        work_folder(settings),
-        build_settings(settings),
-        _progress(context),
-    )
+    with failures_in_words():
+        report = embed_content(
+            tenant_id,
+            read_corpus(settings, tenant_id),
+            work_folder(settings),
+            build_settings(settings),
+            _progress(context),
+        )
     rate = report.new / report.seconds if report.seconds else 0.0
     return dg.MaterializeResult(
         metadata={
             "dagster/partition_row_count": report.texts,
-            "encoded": report.new,
+            "new": report.new,
             "seconds": round(report.seconds, 2),
             "docs_per_second": round(rate, 1),
             "model": str(report.model.get("model", "")),
@@ -63,6 +69,7 @@ def ticket_embeddings(
     group_name=GROUP,
     deps=["ticket_embeddings", "ip_inventory"],
     kinds={"faiss", "bm25"},
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=STALE_AFTER),
     check_specs=[dg.AssetCheckSpec(name, asset="ticket_index") for name in checks.CHECKS],
     description="The published snapshot that tickets are searched with. It replaces the last one only if it "
     "passes its checks.",
@@ -72,15 +79,16 @@ def ticket_index(
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """Build, check and publish a snapshot."""
     tenant_id = context.partition_key
-    report = build_index(
-        tenant_id,
-        content := _content(settings, tenant_id),
-        settings.index_location,
-        work_folder(settings),
-        build_settings(settings),
-        allow_shrinking=config.allow_shrinking,
-        progress=_progress(context),
-    )
+    with failures_in_words():
+        report = build_index(
+            tenant_id,
+            content := read_corpus(settings, tenant_id),
+            settings.index_location,
+            work_folder(settings),
+            build_settings(settings),
+            allow_shrinking=config.allow_shrinking,
+            progress=_progress(context),
+        )
     yield from _check_results(report)
     if not report.published:
         names = ", ".join(check.name for check in report.failed_checks)
@@ -95,7 +103,8 @@ def build_settings(settings: Settings) -> BuildSettings:
     return BuildSettings(model=settings.embedding_model, revision=settings.embedding_revision)
 
 
-def _content(settings: Settings, tenant_id: str) -> IndexContent:
+def read_corpus(settings: Settings, tenant_id: str) -> IndexContent:
+    """What the tenant's corpus holds now."""
     with Corpus(corpus_path(settings, tenant_id)) as corpus:
         return read_content(corpus)
 
@@ -133,30 +142,37 @@ def _index_metadata(
     }
 
 
+def open_published(settings: Settings, tenant_id: str) -> Snapshot:
+    """The tenant's live snapshot.
+
+    Raises:
+        IndexUnavailableError: Nothing is published, or nothing readable.
+    """
+    place = TenantLocation(settings.index_location, tenant_id)
+    return FollowedSnapshot(place, settings.data_dir / "index-cache", refresh_seconds=0).get()
+
+
 def _neighbours(tenant_id: str, content: IndexContent, settings: Settings) -> dg.TableMetadataValue:
-    search = snapshot_search(settings)
-    rows = []
-    for ticket in content.tickets[:SAMPLED_NEIGHBOURS]:
-        found = search.similar_tickets(
-            tenant_id, ticket.title, ticket.body, exclude_ticket_id=ticket.document_id, limit=1
+    """What some tickets would be offered."""
+    snapshot = open_published(settings, tenant_id)
+    frame = sample_neighbours(snapshot, content.tickets, SearchSettings(), count=SAMPLED_TICKETS)
+    rows = [
+        dg.TableRecord(
+            {
+                "ticket": f"{ticket}: {shorten(subject, 60)}",
+                "neighbour": f"{neighbour}: {shorten(its_subject or '', 60)}",
+                "score": round(score, 3),
+            }
         )
-        for hit in found:
-            rows.append(
-                dg.TableRecord(
-                    {
-                        "ticket": f"{ticket.document_id}: {shorten(ticket.title, 60)}",
-                        "nearest": f"{hit.ticket_id}: {shorten(hit.subject, 60)}",
-                        "score": round(hit.similarity_score, 3),
-                    }
-                )
-            )
+        for ticket, subject, neighbour, its_subject, score in frame.itertuples(index=False, name=None)
+    ]
     return dg.MetadataValue.table(rows, schema=_NEIGHBOURS)
 
 
 _NEIGHBOURS = dg.TableSchema(
     columns=[
         dg.TableColumn("ticket", "string"),
-        dg.TableColumn("nearest", "string"),
+        dg.TableColumn("neighbour", "string"),
         dg.TableColumn("score", "float"),
     ]
 )

@@ -1,11 +1,13 @@
 """The three assets that come from the service desk: resolved tickets, articles, the inventory."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
+from enhancer_dagster.defs.index.failures import failures_in_words
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.ports import Ports
@@ -55,17 +57,21 @@ def _pulled(name: str, description: str, pull: Callable[[Pull], PullReport]) -> 
         ports: dg.ResourceParam[Ports],
         settings: dg.ResourceParam[Settings],
     ) -> dg.MaterializeResult:
-        tenant = ports.tenants.get(context.partition_key)
-        desk = ports.service_desks.connect(tenant)
-        with Corpus(corpus_path(settings, tenant.tenant_id)) as corpus:
-            deadline = Deadline.after(PULL_SECONDS)
-            report = pull(Pull(desk, corpus, tenant.index, deadline, config.full, context.log.info))
+        started = time.monotonic()
+        with failures_in_words():
+            tenant = ports.tenants.get(context.partition_key)
+            desk = ports.service_desks.connect(tenant)
+            with Corpus(corpus_path(settings, tenant.tenant_id)) as corpus:
+                deadline = Deadline.after(PULL_SECONDS)
+                report = pull(Pull(desk, corpus, tenant.index, deadline, config.full, context.log.info))
         return dg.MaterializeResult(
             metadata={
                 "dagster/partition_row_count": report.total,
                 "seen": report.seen,
-                "new_or_changed": report.changed,
+                "new": report.new,
+                "changed": report.changed - report.new,
                 "removed": report.removed,
+                "seconds": round(time.monotonic() - started, 2),
                 "full": config.full,
             }
         )
