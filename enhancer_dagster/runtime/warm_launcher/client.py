@@ -95,6 +95,15 @@ class DispatcherClient:
         return json.loads(reply)
 
 
+def is_served(folder: LauncherFolder) -> bool:
+    """Whether a dispatcher listens: what a supervisor waits for. The socket's file alone may be left over."""
+    try:
+        folder.connect(REPLY_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
 def connect_or_start(folder: LauncherFolder, instance_ref: InstanceRef) -> socket.socket:
     """A connection to the dispatcher of `folder`; of many callers at once, one starts it.
 
