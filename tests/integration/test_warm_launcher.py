@@ -109,9 +109,10 @@ def test_a_killed_worker_fails_its_run_and_says_how(dagster: Deployment) -> None
 
 
 def test_what_the_op_started_ends_with_its_worker(dagster: Deployment, tmp_path: Path) -> None:
-    run_id = dagster.launch("start_process_job", {"path": str(tmp_path / "pid")})
+    note = tmp_path / "pid"
+    run_id = dagster.launch("start_process_job", {"path": str(note)})
     worker = dagster.wait_for_step(run_id)
-    child = int(eventually((tmp_path / "pid").read_text, "the op has started a process"))
+    child = int(eventually(lambda: note.read_text() if note.exists() else None, "the op started a process"))
     os.kill(worker, signal.SIGKILL)
     assert dagster.wait(run_id).status == FAILURE
     eventually(lambda: not _is_running(child), "the op's process has ended")
@@ -139,7 +140,7 @@ def test_a_worker_that_has_grown_is_replaced(dagster: Deployment) -> None:
 
 def test_runs_leave_no_descriptors_and_connections(dagster: Deployment) -> None:
     def batch() -> None:
-        runs = [dagster.launch("empty_job") for _ in range(SLOTS * MAX_RUNS)]
+        runs = [dagster.launch("empty_job") for _ in range(SLOTS * 2)]
         assert {dagster.wait(run_id).status for run_id in runs} == {SUCCESS}
         eventually(lambda: dagster.status()["running"] == 0, "all workers are idle")
 
@@ -247,7 +248,7 @@ def test_run_monitoring_finds_runs_whose_dispatcher_was_killed(dagster: Deployme
     os.kill(dagster.status()["pid"], signal.SIGKILL)
     eventually(lambda: not _is_running(worker), "the worker ends with its dispatcher")
     dagster.start_daemon()
-    assert dagster.wait(run_id, patience=30).status == FAILURE
+    assert dagster.wait(run_id).status == FAILURE
     assert f"process {worker}" in dagster.messages(run_id)
 
 

@@ -24,7 +24,7 @@ from enhancer_dagster.runtime.warm_launcher.orders import Request
 
 LOCATION = Path(__file__).parent / "location"
 URL_VARIABLE = "LAUNCHER_TEST_DATABASE_URL"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 DAGSTER_YAML = """
 telemetry: {enabled: false}

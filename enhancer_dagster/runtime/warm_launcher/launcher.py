@@ -21,8 +21,8 @@ from enhancer_dagster.runtime.warm_launcher.linux import is_alive
 from enhancer_dagster.runtime.warm_launcher.options import LauncherOptions, config_type
 from enhancer_dagster.runtime.warm_launcher.orders import Code, Request, RunOrder
 
-HEALTH_SECONDS = 5.0
-"""A dispatcher that takes longer to say whether it knows a run is not asked any more, but the kernel."""
+ANSWER_SECONDS = 10.0
+"""If the dispatcher takes longer to say whether it has a run, the kernel is asked about the process."""
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
@@ -69,15 +69,19 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         """Have the run end: CANCELED within the grace period, by force if need be.
 
         Returns:
-            Whether there was anything to end.
+            Whether it will: False if it is finished already, or the dispatcher does not answer.
         """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
         if run.status != DagsterRunStatus.CANCELING:
             self._instance.report_run_canceling(run)
-        if not self._dispatcher_knows(Request(ask="terminate", run_id=run_id)):
-            self._report_canceled_if_unfinished(run_id)
+        if self._dispatcher_knows(Request(ask="terminate", run_id=run_id)):
+            return True
+        record = self._folder.read(run_id)
+        if record is not None and record.worker is not None and is_alive(record.worker):
+            return False  # there is a dispatcher, but it does not answer in time
+        self._report_canceled_if_unfinished(run_id)
         return True
 
     @property
@@ -106,7 +110,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def _dispatcher_knows(self, request: Request) -> bool:
         try:
-            return bool(self._dispatcher.ask(request, timeout=HEALTH_SECONDS)["known"])
+            return bool(self._dispatcher.ask(request, timeout=ANSWER_SECONDS)["known"])
         except DispatcherUnreachableError:
             return False
 
