@@ -22,9 +22,12 @@ _LONGEST_WORD = 64  # longer ones are encoded data
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+")
 # Lucene's English stop set.
 _STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
-    "they this to was will with".split()
-)
+    (
+        "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no",
+        "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this",
+        "to", "was", "will", "with",
+    )
+)  # fmt: skip
 _MARK = "#"  # keeps an identifier apart from a stem of the same letters
 
 _stemmer = Stemmer.Stemmer("english")

@@ -97,11 +97,25 @@ def read_manifest(folder: Path) -> Manifest:
         SnapshotCorruptError: There is none, or it cannot be read.
     """
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError) as error:
+        return parse_manifest((folder / MANIFEST).read_bytes(), str(folder))
+    except OSError as error:
         raise SnapshotCorruptError(f"no readable manifest in {folder}: {error}") from error
+
+
+def parse_manifest(contents: bytes, where: str) -> Manifest:
+    """The manifest that `contents` is.
+
+    Raises:
+        SnapshotCorruptError: It is none, of another format, or names files outside of the snapshot.
+    """
+    try:
+        manifest = Manifest.model_validate_json(contents)
+    except ValidationError as error:
+        raise SnapshotCorruptError(f"no readable manifest in {where}: {error}") from error
     if manifest.format != FORMAT:
-        raise SnapshotCorruptError(f"{folder} has format {manifest.format}, this version reads {FORMAT}")
+        raise SnapshotCorruptError(f"{where} has format {manifest.format}, this version reads {FORMAT}")
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
+        raise SnapshotCorruptError(f"the manifest in {where} names files outside of the snapshot")
     return manifest
 
 

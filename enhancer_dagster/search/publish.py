@@ -1,7 +1,6 @@
 """Drafts become snapshots, and one of them the live one; old ones go."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,13 @@ from loguru import logger
 
 from enhancer_dagster.domain.errors import IndexUnavailableError
 from enhancer_dagster.search.location import TenantLocation
-from enhancer_dagster.search.manifest import MANIFEST, Manifest, SnapshotCorruptError, read_manifest
+from enhancer_dagster.search.manifest import (
+    MANIFEST,
+    Manifest,
+    SnapshotCorruptError,
+    parse_manifest,
+    read_manifest,
+)
 
 KEPT = 3
 """Snapshots that stay: the live one and the two before it."""
@@ -63,14 +68,24 @@ def roll_back(place: TenantLocation, work_dir: Path) -> str:
 def last_manifest(place: TenantLocation) -> Manifest | None:
     """The manifest of the live snapshot, None where there is none that can be read."""
     current = place.current()
-    if current is None:
+    try:
+        return fetched_manifest(place, current) if current else None
+    except SnapshotCorruptError:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            (Path(folder) / MANIFEST).write_bytes((place.snapshot(current) / MANIFEST).read_bytes())
-            return read_manifest(Path(folder))
-        except (OSError, SnapshotCorruptError):
-            return None
+
+
+def fetched_manifest(place: TenantLocation, snapshot_id: str) -> Manifest:
+    """A snapshot's manifest, wherever it is.
+
+    Raises:
+        SnapshotCorruptError: There is none, or it cannot be read.
+    """
+    if place.local_root is not None:
+        return read_manifest(place.snapshot(snapshot_id))
+    try:
+        return parse_manifest((place.snapshot(snapshot_id) / MANIFEST).read_bytes(), str(place))
+    except OSError as error:
+        raise SnapshotCorruptError(f"no manifest of {snapshot_id} at {place}: {error}") from error
 
 
 def _upload(draft: Path, target: object) -> None:

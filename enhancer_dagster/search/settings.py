@@ -22,8 +22,8 @@ class CorpusWeights:
     title_vector_weight: float
 
 
-TICKETS = CorpusWeights(lexical_weight=0.5, floor=0.3, title_repeats=3, title_vector_weight=0.0)
-ARTICLES = CorpusWeights(lexical_weight=0.13, floor=0.3, title_repeats=3, title_vector_weight=1.0)
+TICKETS = CorpusWeights(lexical_weight=0.5, floor=0.33, title_repeats=3, title_vector_weight=0.0)
+ARTICLES = CorpusWeights(lexical_weight=0.13, floor=0.32, title_repeats=3, title_vector_weight=1.0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SearchSettings:
     tickets: CorpusWeights = TICKETS
     articles: CorpusWeights = ARTICLES
     candidates: int = 200
-    posting_budget: int = 1_000_000
+    posting_budget: int = 500_000
     refresh_seconds: float = 1.0
 
 

@@ -1,0 +1,4 @@
+"""placeholder"""
+
+
+def copy_past_runs(settings, count): ...

@@ -1,0 +1,97 @@
+"""The world outside: a simulated service desk and an LLM gateway, processes of their own."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from enhancer_dagster.runtime.supervisor import Program, Supervisor
+from enhancer_dagster.runtime.system import REPOSITORY, answers
+from enhancer_dagster.simulator.seed import sample_seed
+
+DESK_KEY = "bench-technician-key"
+
+
+class Services:
+    """Both services, running.
+
+    Args:
+        desk_url: Base address of the service desk.
+        gateway: Address of the LLM's process.
+    """
+
+    def __init__(self, desk_url: str, gateway: str) -> None:
+        self.desk_url = desk_url
+        self.llm_base_url = f"{gateway}/v1"
+        self.desk_delay = 0.0
+        self._admin = httpx.Client(base_url=f"{desk_url}/_admin", timeout=60)
+        self._gateway = httpx.Client(base_url=gateway, timeout=60)
+
+    def delay(self, *, llm: float = 0.0, desk: float = 0.0) -> None:
+        """Set the seconds that each call takes at least."""
+        self._gateway.put("/delay", content=str(llm)).raise_for_status()
+        self._admin.put("/options", json={"delay_seconds": desk}).raise_for_status()
+        self.desk_delay = desk
+
+    def new_tickets(self, count: int) -> list[dict[str, Any]]:
+        """Tickets that were just opened, worded as those of the sample; no webhook is sent."""
+        sample = sample_seed().new
+        chosen = (sample[number % len(sample)] for number in range(count))
+        return [self._new_ticket(one.subject, one.description, one.priority) for one in chosen]
+
+    def updates(self) -> dict[str, list[float]]:
+        """When each ticket was changed through the API, epoch seconds: arrival of the call plus the delay."""
+        calls = self._admin.get("/log", params={"changed": "true"}).raise_for_status().json()["calls"]
+        found: dict[str, list[float]] = {}
+        for call in calls:
+            found.setdefault(call["ticket_id"], []).append(call["seconds"] + self.desk_delay)
+        return found
+
+    def _new_ticket(self, subject: str, description: str, priority: str) -> dict[str, Any]:
+        wanted = {
+            "subject": subject, "description": description, "priority": priority, "announce": False,
+        }  # fmt: skip
+        return self._admin.post("/tickets", json=wanted).raise_for_status().json()["request"]
+
+
+@contextmanager
+def running_services(log_folder: Path) -> Iterator[Services]:
+    """Both services on free loopback ports, for the length of a `with` block."""
+    desk_port, llm_port = free_port(), free_port()
+    desk_url, gateway = f"http://127.0.0.1:{desk_port}", f"http://127.0.0.1:{llm_port}"
+    desk = Program(
+        "simulator",
+        (
+            str(Path(sys.executable).parent / "enhancer"), "simulate-servicedesk",
+            "--port", str(desk_port), "--api-key", DESK_KEY,
+        ),
+        answers(f"{desk_url}/_admin/new_tickets"),
+    )  # fmt: skip
+    llm = Program(
+        "language-model",
+        (sys.executable, "-m", "bench.language_model", str(llm_port)),
+        answers(f"{gateway}/ready"),
+    )
+    supervisor = Supervisor(bench_environment(), log_folder)
+    try:
+        supervisor.start(desk, llm)
+        yield Services(desk_url, gateway)
+    finally:
+        supervisor.stop()
+
+
+def bench_environment() -> dict[str, str]:
+    """This process's environment, in which the modules of `bench` are found."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
