@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from enhancer_dagster.cli.common import clear_errors, console, installation, print_json
+from enhancer_dagster.logs import configure_logging
 from enhancer_dagster.settings import load_settings
 
 REVIVE_SECONDS = 1.0
@@ -38,6 +39,7 @@ def up(
     stop = stop_on_signals()
     with installation() as settings:
         require_private_ui(settings, allowed=i_have_a_proxy)
+        configure_logging(settings.log_level)
         with running_system(settings, log_folder) as supervisor:
             webhooks = f"http://{settings.webhook_host}:{settings.webhook_port}/webhook/servicedesk/TENANT"
             console.print(

@@ -13,13 +13,14 @@ from enhancer_dagster.defs.index.quality import retrieval_quality
 from enhancer_dagster.defs.reconcile import reconcile_sensor
 from enhancer_dagster.defs.resources import default_resources
 from enhancer_dagster.defs.ticket_sensors import ticket_sensors
-from enhancer_dagster.settings import load_settings
+from enhancer_dagster.settings import Settings
 
 
-def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
     """All definitions.
 
     Args:
+        settings: Name the times of the schedules.
         resource_overrides: By name, in place of the resources made from the settings.
     """
     return dg.Definitions(
@@ -33,7 +34,7 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
             retrieval_quality,
         ],
         sensors=[*ticket_sensors(), reconcile_sensor, tenant_partitions_sensor],
-        schedules=index_schedules(load_settings()),
+        schedules=index_schedules(settings),
         resources={**default_resources(), **(resource_overrides or {})},
         # Also for what is materialised by hand: the default executor starts an interpreter for every step.
         executor=dg.in_process_executor,

@@ -51,7 +51,7 @@ def dry_run_ticket(settings: Settings, tenant_id: str, ticket_id: str) -> DryRun
         history=_ReadOnlyHistory(real.history),
         queue=_QueueOfOne(tenant_id, ticket_id),
     )
-    job = build_defs({"ports": ports, "settings": settings, "io_manager": dg.mem_io_manager})
+    job = build_defs(settings, {"ports": ports, "settings": settings, "io_manager": dg.mem_io_manager})
     config = EnhanceTicketConfig(
         job_id=str(uuid4()), tenant_id=tenant_id, ticket_id=ticket_id, correlation_id=str(uuid4())
     )

@@ -89,6 +89,7 @@ def running_demo(settings: Settings, options: DemoOptions, say: Say) -> Iterator
     """
     if options.fresh:
         shutil.rmtree(settings.data_dir, ignore_errors=True)
+    say(_who_writes(settings))
     say("starting PostgreSQL")
     with ready_installation(settings) as ready:
         log_folder = ready.data_dir / "logs"
@@ -184,6 +185,15 @@ class RunningDemo:
         }
         for ticket in tickets:
             ticket.see(rows.get(ticket.correlation_id), writes.get(ticket.ticket_id))
+
+
+def _who_writes(settings: Settings) -> str:
+    if settings.llm_api_key is None:
+        return (
+            "no LLM: neither OPENROUTER_API_KEY is set nor --llm-base-url given, so the sections are written "
+            "without AI, as they are whenever an LLM is down"
+        )
+    return f"{settings.llm_model} at {settings.llm_base_url} writes the recommendations"
 
 
 def _await_index(settings: Settings, tenant: Tenant, supervisor: Supervisor) -> None:

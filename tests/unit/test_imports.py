@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "simulator": {"simulator", "domain"} | TOP,
     "runtime": {"runtime", "adapters", "domain", "simulator", "bridge", "search"} | TOP,
     "defs": {"defs", "adapters", "search", "domain"} | TOP,
-    "definitions": {"defs"},
+    "definitions": {"defs"} | TOP,
     "migrations": {"migrations"},
     "settings": {"domain"},
     "logs": set(),
