@@ -62,6 +62,7 @@ class RunningBridge:
     database_url: SecretStr
     http: httpx.Client
     queue: BridgeClient
+    connection: psycopg.Connection[DictRow] | None = None
 
     def send(
         self, tenant: str = "acme", secret: str = SECRET, timestamp: int | None = None, **fields: Any
@@ -75,9 +76,11 @@ class RunningBridge:
         return self.http.post(f"/webhook/servicedesk/{tenant}", content=raw, headers=headers)
 
     def sql(self, statement: Any, *values: Any) -> list[dict[str, Any]]:
-        with connected(self.database_url) as connection:
-            cursor = connection.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
+        if self.connection is None or self.connection.closed:
+            url = self.database_url.get_secret_value()
+            self.connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        cursor = self.connection.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
 
     def empty(self) -> "RunningBridge":
         """Forget everything, for the next test."""
@@ -163,7 +166,10 @@ def running_bridge(
                 queue = BridgeClient(f"http://127.0.0.1:{claim_port}", TOKEN)
                 if ready:
                     eventually(lambda: http.get("/readyz").status_code == 200)
-                yield RunningBridge(public_port, claim_port, database_url, http, queue)
+                running = RunningBridge(public_port, claim_port, database_url, http, queue)
+                yield running
+                if running.connection is not None:
+                    running.connection.close()
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join(30)

@@ -100,6 +100,8 @@ class Queue:
             if row is None:
                 await _expire(connection, start.job_id)
                 row = await (await connection.execute(transitions.REENTER, values)).fetchone()
+            if row is None:
+                await connection.execute(transitions.REFUSE, values)
             return row
 
         row = await self._database.transaction(work)
@@ -131,6 +133,8 @@ class Queue:
             job = await (await connection.execute(statement, values)).fetchone()
             if job is None:
                 earlier = await (await connection.execute(transitions.ENDED_BY, values)).fetchone()
+                if earlier is None:
+                    await connection.execute(transitions.REFUSE, values)
                 return earlier["state"] if earlier else None
             await (_pause if gives_back else _resume)(connection, values | job)
             return job["state"]

@@ -273,6 +273,13 @@ REENTER: Final = (
     + _NOTE_RUN
 )
 
+REFUSE: Final = """
+    -- A run that was refused once is never let in later.
+    INSERT INTO bridge.runs (job_id, run_id, attempt, let_in)
+    SELECT job_id, %(run_id)s, %(attempt)s, false FROM bridge.jobs WHERE job_id = %(job_id)s
+    ON CONFLICT (job_id, run_id) DO NOTHING
+"""
+
 # Who may end a job: its current run, or the run of a claim that failed before it ever passed the fence.
 _IS_CURRENT_RUN: Final = """
     job_id = %(job_id)s AND ((state = 'running' AND run_id = %(run_id)s)

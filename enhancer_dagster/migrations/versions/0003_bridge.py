@@ -58,12 +58,13 @@ def upgrade() -> None:
         CREATE INDEX jobs_unwritten ON bridge.jobs (finished_at)
             WHERE finished_at IS NOT NULL AND NOT history_written;
 
-        CREATE TABLE bridge.runs (            -- every run that was let through the fence
+        CREATE TABLE bridge.runs (            -- every run that ever came to the fence
             job_id         uuid NOT NULL REFERENCES bridge.jobs ON DELETE CASCADE,
             run_id         text NOT NULL,
             attempt        integer NOT NULL,
+            let_in         boolean NOT NULL DEFAULT true,
             parent_run_id  text,
-            started_at     timestamptz NOT NULL DEFAULT now(),
+            came_at        timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (job_id, run_id)
         );
         CREATE INDEX runs_run ON bridge.runs (run_id);
