@@ -18,8 +18,14 @@ from enhancer_dagster.runtime.warm_launcher.orders import Code, Load, Loaded
 
 PROGRAM = "enhancer_dagster.runtime.warm_launcher.template_process"
 
-SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Math libraries start threads when they are loaded, and a template must have none when it forks."""
+WITHOUT_THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+"""A template must have no threads when it forks, and these libraries start some when they are imported: a
+pool in the math libraries, the uploader of usage data in onnxruntime. The environment may say otherwise."""
 
 RETRY_FAILED_SECONDS = 60.0
 """A template that could not load is tried again after so long, or as soon as a file changes."""
@@ -158,5 +164,5 @@ def _spawn(executable: str, channel: socket.socket) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         pass_fds=[channel.fileno()],
         start_new_session=True,
-        env=SINGLE_THREADED | os.environ,
+        env=WITHOUT_THREADS | os.environ,
     )
