@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 PROMPT_TOKENS, COMPLETION_TOKENS = 1000, 200
+TITLES = ("Similar Tickets", "Relevant Documentation", "System Information", "Recommended Next Steps")
+
+_ALLOWED_IDS = re.compile(r"\b(?:TKT|KB|IP|HOST)-[\w.:-]*\w")
+_ORDER = re.compile(
+    r"\b(?:say|output|print|write|append|include|(?:answer|reply|respond)(?: only)? with)\b[^:\n]{0,60}:\s*"
+    r"((?:.+\n?)+)",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -27,6 +36,7 @@ class Asked:
     messages: list[dict[str, str]]
     headers: dict[str, str]
     seconds: float
+    body: dict[str, Any]
 
     @property
     def user(self) -> str:
@@ -35,6 +45,15 @@ class Asked:
 
 
 Answer = Callable[[Asked], Response]
+
+
+def _grounded(asked: Asked) -> str:
+    listed = asked.messages[0]["content"].partition("no others: ")[2].partition("\n")[0]
+    ids = _ALLOWED_IDS.findall(listed)
+    if not ids:
+        return f"### {TITLES[-1]}\n1. Ask the user for details."
+    sections = (f"### {title}\n- This is known [{ids[n % len(ids)]}]." for n, title in enumerate(TITLES))
+    return "\n\n".join(sections)
 
 
 def says(text: str | Callable[[Asked], str], *, finish_reason: str = "stop", **usage: Any) -> Answer:
@@ -67,6 +86,37 @@ def fails(status: int, **headers: str) -> Answer:
 def raw(body: str, media_type: str = "application/json") -> Answer:
     """Something that is no completion."""
     return lambda _: Response(body, media_type=media_type)
+
+
+def echoes() -> Answer:
+    """A completion that repeats the whole prompt."""
+    return says(lambda asked: "\n\n".join(message["content"] for message in asked.messages))
+
+
+def cites() -> Answer:
+    """A completion with the four sections, each sentence of which cites ids that the prompt allows."""
+    return says(_grounded)
+
+
+def obeys() -> Answer:
+    """A completion that does what text in the prompt tells it to say, as a model without any defence would.
+
+    What it is told to say is what follows "say:", "answer with:", "write:" and the like, to the next blank
+    line. Told nothing, it cites.
+    """
+    return says(lambda asked: "\n\n".join(_ORDER.findall(asked.user)) or _grounded(asked))
+
+
+def invents() -> Answer:
+    """A completion that cites only what was never given."""
+    return says(
+        "\n\n".join(f"### {title}\n- This happened before [TKT-99999] (KB-88888)." for title in TITLES)
+    )
+
+
+def hangs_up() -> Answer:
+    """Half an answer, after which the connection is closed."""
+    return lambda _: Response(b'{"choices": [', headers={"content-length": "1000"})
 
 
 def drips() -> Answer:
@@ -102,7 +152,7 @@ class LlmServer:
     async def respond(self, request: Request) -> Response:
         """Answer a chat completion."""
         body = json.loads(await request.body())
-        asked = Asked(body["model"], body["messages"], dict(request.headers), time.monotonic())
+        asked = Asked(body["model"], body["messages"], dict(request.headers), time.monotonic(), body)
         self.asked.append(asked)
         return self.by_model.get(asked.model, self.answer)(asked)
 

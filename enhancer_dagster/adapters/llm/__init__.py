@@ -1,7 +1,8 @@
 """The LLM behind any OpenAI-compatible gateway.
 
-`gateway` tries models in order within one deadline; `exchange` is one call (the only module that knows the
-openai package); `pricing` says what an answer cost.
+`gateway` tries models in order within one deadline; `exchange` makes one call and limits it as a whole;
+`client` is the openai package's side of that call and the only module that knows it; `answers` reads what
+came back; `pricing` says what it cost.
 """
 
 from enhancer_dagster.adapters.llm.gateway import OpenAiGateway, preload

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from loguru import logger
 from pydantic import SecretStr
+from tenacity import RetryCallState, Retrying, stop_after_attempt
 
-from enhancer_dagster.adapters.llm.exchange import KeyRefusedError, process_exchange
+from enhancer_dagster.adapters.llm.answers import KeyRefusedError
+from enhancer_dagster.adapters.llm.exchange import process_exchange
 from enhancer_dagster.adapters.llm.pricing import Prices, priced
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import (
@@ -21,19 +23,23 @@ from enhancer_dagster.domain.ports import Completion, Prompt
 TRIES = 2
 LONGEST_WAIT_SECONDS = 3.0
 """A model that asks for more time than this is left for the next one."""
-FIRST_PAUSE_SECONDS = 0.5
+SHORT_PAUSE_SECONDS = 0.5
+FIRST_SHARE = 2 / 3
+"""Of the time that is left, for a model that others follow: the first is the tenant's choice and gets most,
+20 s of 30; the next ones get what it leaves, so never less than a third."""
 
 
 class OpenAiGateway:
     """`domain.ports.LanguageModel` over an OpenAI-compatible address.
 
-    While models remain to be tried after it, a model gets its equal share of the time that is left; the last
-    one gets all of it.
+    A model gets two thirds of the time that is left, the last one all of it. Within its share a failure that
+    may pass is tried once more, after a short pause or the one that the gateway asks for; then the next model
+    has its turn. A key that is not accepted ends it at once.
 
     Args:
         base_url: Up to and including `/v1`.
         api_key: Bearer token.
-        provider: Name for the records, unless the gateway names one itself.
+        provider: The gateway's name, for the records; "openrouter" is asked for its own cost figures.
         prices: For gateways that do not say what a call cost.
         allow_http: Whether the address may be `http://`.
         sleep: Waits so many seconds between two tries; injected by tests.
@@ -72,39 +78,63 @@ class OpenAiGateway:
             LanguageModelUnavailableError: None answered in time.
             LanguageModelRefusedError: All refused, or the key is not accepted.
         """
-        failure: LanguageModelUnavailableError | LanguageModelRefusedError | None = None
-        for number, model in enumerate(models):
-            share = deadline.within(deadline.remaining() / (len(models) - number))
+        failures: list[LanguageModelUnavailableError | LanguageModelRefusedError] = []
+        for number, model in enumerate(models, start=1):
+            share = 1.0 if number == len(models) else FIRST_SHARE
             try:
-                return self._ask(prompt, model, correlation_id, share)
+                return self._ask(prompt, model, correlation_id, deadline.within(deadline.remaining() * share))
             except KeyRefusedError:
                 raise
             except (LanguageModelUnavailableError, LanguageModelRefusedError) as error:
                 logger.warning("language model: {}", error)
-                failure = error
-        raise failure or LanguageModelRefusedError("no model is named")
+                failures.append(error)
+        raise _summary(failures)
 
     def _ask(self, prompt: Prompt, model: str, correlation_id: UUID, deadline: Deadline) -> Completion:
-        for attempt in range(TRIES):
-            try:
-                completion = process_exchange(self._base_url, self._api_key).ask(
-                    prompt, model, correlation_id, deadline
-                )
-            except LanguageModelUnavailableError as error:
-                pause = FIRST_PAUSE_SECONDS if error.retry_after is None else error.retry_after
-                if attempt + 1 == TRIES or pause > min(LONGEST_WAIT_SECONDS, deadline.remaining() / 2):
-                    raise
-                self._sleep(pause)
-            else:
-                return self._finished(completion, model)
-        raise LanguageModelUnavailableError(f"{model}: not tried")
-
-    def _finished(self, completion: Completion, model: str) -> Completion:
+        if deadline.remaining() <= 0:
+            raise LanguageModelUnavailableError(f"{model}: no time is left to ask it")
+        exchange = process_exchange(self._base_url, self._api_key, self._provider)
+        tries = Retrying(
+            stop=stop_after_attempt(TRIES),
+            retry=lambda state: _may_pass(state, deadline),
+            wait=_pause,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        completion = tries(exchange.ask, prompt, model, correlation_id, deadline)
         usage = priced(completion.usage, model, self._prices)
-        named = usage.model_copy(update={"provider": usage.provider or self._provider})
-        return Completion(completion.text, completion.finish_reason, named)
+        logger.info("language model: {} answered in {} s", usage.model, usage.seconds)
+        return Completion(completion.text, completion.finish_reason, usage)
 
 
 def preload() -> None:
-    """Import what a first call would import."""
+    """Import what a first call would import. Connects to nothing and starts no thread."""
+    importlib.import_module("enhancer_dagster.adapters.llm.client")
     importlib.import_module("openai.resources.chat.completions")
+
+
+def _may_pass(state: RetryCallState, deadline: Deadline) -> bool:
+    error = state.outcome and state.outcome.exception()
+    if not isinstance(error, LanguageModelUnavailableError):
+        return False
+    return _pause(state) <= min(LONGEST_WAIT_SECONDS, deadline.remaining() / 2)
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome and state.outcome.exception()
+    asked = error.retry_after if isinstance(error, LanguageModelUnavailableError) else None
+    return SHORT_PAUSE_SECONDS if asked is None else asked
+
+
+def _summary(
+    failures: Sequence[LanguageModelUnavailableError | LanguageModelRefusedError],
+) -> LanguageModelUnavailableError | LanguageModelRefusedError:
+    """One error for all models: unavailable where any of them might answer later."""
+    if not failures:
+        return LanguageModelRefusedError("no model is named")
+    words = "; ".join(map(str, failures))
+    passing = [error for error in failures if isinstance(error, LanguageModelUnavailableError)]
+    if not passing:
+        return LanguageModelRefusedError(words)
+    waits = [error.retry_after for error in passing if error.retry_after is not None]
+    return LanguageModelUnavailableError(words, retry_after=min(waits, default=None))
