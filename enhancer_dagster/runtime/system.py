@@ -68,6 +68,8 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
         # One thread for each native pool: runs are many and side by side.
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # onnxruntime would upload usage data, whichever process imports it.
+        "ORT_DISABLE_TELEMETRY": "1",
     }
 
 
