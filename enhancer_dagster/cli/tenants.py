@@ -16,21 +16,36 @@ from enhancer_dagster.settings import Settings
 
 app = typer.Typer(help="Who is served, and with which secrets.", no_args_is_help=True)
 
-SETTABLE = """
-name, write_back (description|note), static_token_allowed (true|false),
-language_model.enabled, language_model.model, language_model.fallback_models (a,b),
-enhance.groups, enhance.sites, enhance.templates, enhance.statuses (a,b; empty means all),
-index.groups, index.sites, index.templates, index.statuses,
-service_desk.base_url, service_desk.edition (onprem|cloud), service_desk.accounts_url,
-service_desk.client_id, service_desk.verify_tls, service_desk.legacy_key_header
-"""
+SETTABLE = {
+    "name": "what people call it",
+    "write_back": "description or note",
+    "static_token_allowed": "true or false",
+    "language_model.enabled": "true or false",
+    "language_model.model": "empty: the installation's",
+    "language_model.fallback_models": "a,b",
+    **dict.fromkeys(("enhance.groups", "enhance.sites", "enhance.templates", "enhance.statuses"), "a,b"),
+    **dict.fromkeys(("index.groups", "index.sites", "index.templates", "index.statuses"), "a,b"),
+    "service_desk.base_url": "https://…",
+    "service_desk.edition": "onprem or cloud",
+    "service_desk.accounts_url": "https://accounts.zoho.…",
+    "service_desk.client_id": "OAuth client",
+    "service_desk.verify_tls": "true or false",
+    "service_desk.legacy_key_header": "true or false",
+}
+"""Fields of a tenant that `--set` changes, with what they take; an empty list of names means all."""
+
 SECRET_FIELDS = ("api_key", "client_secret", "refresh_token")
 
 Id = Annotated[
     str, typer.Argument(help="Lower-case letters, digits, - and _; part of the webhook's address.")
 ]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help=f"Repeat. Fields: {SETTABLE}")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help=f"Repeat. Fields: {'; '.join(f'{name} ({takes})' for name, takes in SETTABLE.items())}.",
+    ),
 ]
 ApiKey = Annotated[
     str | None,
@@ -182,12 +197,11 @@ def with_fields(profile: dict[str, Any], sets: list[str] | tuple[()]) -> dict[st
     Raises:
         ConfigurationError: A field is not one that can be set.
     """
-    known = {name.split(" ")[0].strip() for name in SETTABLE.replace("\n", " ").split(", ") if name.strip()}
     for assignment in sets:
         name, separator, value = assignment.partition("=")
-        if not separator or name not in known:
+        if not separator or name not in SETTABLE:
             raise ConfigurationError(
-                f"--set {assignment!r}: use FIELD=VALUE with a field of: {', '.join(sorted(known))}"
+                f"--set {assignment!r}: use FIELD=VALUE with a field of: {', '.join(SETTABLE)}"
             )
         *path, last = name.split(".")
         target = profile

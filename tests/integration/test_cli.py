@@ -1,0 +1,155 @@
+"""The `enhancer` command against a running system, as an operator uses it."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from enhancer_dagster.runtime.installation import environment_of
+from tests.live import LiveSystem, eventually, free_port
+
+ENHANCER = Path(sys.executable).parent / "enhancer"
+
+pytestmark = pytest.mark.xdist_group("live")
+
+
+def enhancer(live: LiveSystem, *arguments: str, status: int = 0, **environment: str) -> str:
+    done = subprocess.run(
+        [ENHANCER, *arguments],
+        env=environment_of(live.settings) | {"COLUMNS": "200"} | environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def refused(live: LiveSystem, *arguments: str) -> str:
+    done = subprocess.run(
+        [ENHANCER, *arguments], env=environment_of(live.settings), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_tenants_life(live: LiveSystem) -> None:
+    url = live.desk.url
+    told = enhancer(
+        live, "tenants", "add", "cli-life", "--url", url, "--write-back", "note", SDP_API_KEY="simulator"
+    )
+    assert "/webhook/servicedesk/cli-life" in told
+    assert "whsec_" in told
+    enhancer(
+        live, "tenants", "edit", "cli-life", "--set", "enhance.groups=Network,Hardware", "--set", "name=Life"
+    )
+    enhancer(live, "tenants", "rotate-secret", "cli-life")
+    enhancer(live, "tenants", "disable", "cli-life")
+    shown = json.loads(enhancer(live, "tenants", "show", "cli-life"))
+    assert (shown["name"], shown["active"], shown["write_back"]) == ("Life", False, "note")
+    assert shown["enhance"]["groups"] == ["Network", "Hardware"]
+    assert shown["webhook_secrets"] == "2 valid"
+    assert [entry["action"] for entry in shown["audit"]] == ["disable", "rotate-secret", "edit", "add"]
+    assert "whsec_" not in json.dumps(shown)
+    assert "simulator" not in json.dumps(shown["service_desk"]["api_key"])
+    assert "cli-life" in enhancer(live, "tenants", "list")
+
+
+def test_a_mistake_is_answered_in_words(live: LiveSystem) -> None:
+    assert "there is no tenant" in refused(live, "tenants", "show", "nobody")
+    assert "use FIELD=VALUE" in refused(
+        live, "tenants", "edit", live.add_tenant().tenant_id, "--set", "colour=red"
+    )
+    assert "base_url" in refused(
+        live, "tenants", "add", "bad", "--url", "not an address", "--write-back", "note"
+    )
+
+
+def test_a_dry_run_shows_the_section_and_writes_nothing(live: LiveSystem) -> None:
+    tenant = live.add_tenant()
+    ticket_id = live.new_ticket("Dock 10.0.9.9 is not seen", "<p>Since the update</p>")
+    told = json.loads(
+        enhancer(live, "enhance", ticket_id, "--tenant", tenant.tenant_id, "--dry-run", "--json")
+    )
+    assert "Correlation ID" in told["section"]
+    assert told["context"]["subject"] == "Dock 10.0.9.9 is not seen"
+    assert live.description(ticket_id) == "<p>Since the update</p>"
+    assert not live.history.rows(ticket_id=ticket_id, tenant_id=tenant.tenant_id)
+    assert "999999" in refused(live, "enhance", "999999", "--tenant", tenant.tenant_id, "--dry-run")
+
+
+def test_a_test_webhook_leads_to_a_row_of_history(live: LiveSystem) -> None:
+    tenant = live.add_tenant()
+    ticket_id = live.new_ticket("Beamer has no signal")
+    told = enhancer(live, "send-test-webhook", "--tenant", tenant.tenant_id, "--ticket", ticket_id)
+    assert told.startswith("202")
+    live.row(json.loads(told[4:])["correlation_id"], "completed")
+    rows = json.loads(enhancer(live, "history", "--ticket", ticket_id, "--json"))
+    assert [(row["tenant_id"], row["status"]) for row in rows] == [(tenant.tenant_id, "completed")]
+    assert ticket_id in enhancer(live, "history", "--ticket", ticket_id)
+
+
+def test_a_quarantined_webhook_is_shown_corrected_and_replayed(live: LiveSystem, tmp_path: Path) -> None:
+    tenant = live.add_tenant()
+    ticket_id = live.new_ticket("Fax is silent")
+    refused = live.send(tenant, "9" * 300)
+    assert refused.status_code == 422
+    assert "ticket_id" in refused.text
+    (entry,) = json.loads(enhancer(live, "quarantine", "list", "--tenant", tenant.tenant_id, "--json"))
+    number = str(entry["quarantine_id"])
+    body = json.loads(json.loads(enhancer(live, "quarantine", "show", number))["body"])
+    corrected = tmp_path / "body.json"
+    corrected.write_text(json.dumps(body | {"ticket_id": ticket_id}))
+    assert "queued" in enhancer(live, "quarantine", "replay", number, "--body", str(corrected))
+    eventually(lambda: live.history.rows(ticket_id=ticket_id, status="completed"), "the ticket is enhanced")
+
+
+def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(live: LiveSystem) -> None:
+    tenant = live.add_tenant(name="for the doctor")
+    findings = json.loads(enhancer(live, "doctor", "--json", status=1 if other_tenants_fail(live) else 0))
+    by_part = {finding["part"]: finding for finding in findings}
+    for part in ("settings", "database", "bridge", "LLM", f"service desk of {tenant.tenant_id}"):
+        assert by_part[part]["ok"], by_part[part]
+    unreachable = {"ENHANCER_CLAIM_URL": f"http://127.0.0.1:{free_port()}"}
+    findings = json.loads(enhancer(live, "doctor", "--json", status=1, **unreachable))
+    bridge = next(finding for finding in findings if finding["part"] == "bridge")
+    assert not bridge["ok"]
+    assert "enhancer up" in bridge["advice"]
+
+
+def other_tenants_fail(live: LiveSystem) -> bool:
+    return any(
+        tenant.active and tenant.service_desk.api_key.get_secret_value() != "simulator"
+        for tenant in live.tenants.list_all()
+        if tenant.service_desk.api_key
+    )
+
+
+def test_up_serves_until_sigterm_and_leaves_nothing_behind(open_folder: Path, tmp_path: Path) -> None:
+    ports = {f"ENHANCER_{name}_PORT": str(free_port()) for name in ("WEBHOOK", "CLAIM", "DAGSTER")}
+    environment = {"PATH": "/usr/bin:/bin", "ENHANCER_DATA_DIR": str(open_folder / "up"), **ports}
+    with (tmp_path / "up.log").open("wb") as log:
+        up = subprocess.Popen([ENHANCER, "up"], env=environment, stdout=log, stderr=log)
+    ready = f"http://127.0.0.1:{ports['ENHANCER_DAGSTER_PORT']}/server_info"
+    try:
+        eventually(
+            lambda: answers(ready) and b"webhooks" in (tmp_path / "up.log").read_bytes(), "up is ready"
+        )
+        family = psutil.Process(up.pid).children(recursive=True)
+        assert len(family) >= 5
+    finally:
+        up.send_signal(signal.SIGTERM)
+        up.wait(90)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive, (tmp_path / "up.log").read_text()[-2000:]
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
