@@ -45,15 +45,22 @@ class TenantDirectory:
         """Keep the tenants fresh, until cancelled; what was read stays while the registry is away."""
         while True:
             self._stale.clear()
+            patience = REFRESH_SECONDS if await self._read() else RETRY_SECONDS
             try:
-                tenants = await asyncio.to_thread(self._tenants.list_all)
-            except (ConfigurationError, DatabaseUnavailableError) as error:
-                logger.error("the tenants cannot be read: {}", error)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            self._by_id = {tenant.tenant_id: tenant for tenant in tenants}
-            try:
-                async with asyncio.timeout(REFRESH_SECONDS):
+                async with asyncio.timeout(patience):
                     await self._stale.wait()
             except TimeoutError:
                 continue
+
+    async def _read(self) -> bool:
+        try:
+            tenants = await asyncio.to_thread(self._tenants.list_all)
+        except (ConfigurationError, DatabaseUnavailableError) as error:
+            logger.error("the tenants cannot be read: {}", error)
+        except ValueError as error:
+            # A row that this version does not understand; the error's text may hold its secrets.
+            logger.error("the tenants cannot be read: {}", type(error).__name__)
+        else:
+            self._by_id = {tenant.tenant_id: tenant for tenant in tenants}
+            return True
+        return False

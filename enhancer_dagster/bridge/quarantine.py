@@ -56,8 +56,9 @@ class Quarantine:
             "fields": list(error.fields),
             "body": body,
         }
-        row = await self._one(PUT, values)
-        return row["quarantine_id"] if row else 0
+        async with self._database.connection() as connection:
+            (row,) = await (await connection.execute(PUT, values)).fetchall()
+        return row["quarantine_id"]
 
     async def list(
         self, tenant_id: str | None, state: str | None, before: int | None, limit: int
