@@ -59,11 +59,11 @@ class LiveSystem:
     desk: RunningSimulator
     llm: LlmServer
 
-    def add_tenant(self, **fields: Any) -> Tenant:
-        """A tenant of its own for a test, on the shared service desk."""
+    def add_tenant(self, desk: RunningSimulator | None = None, **fields: Any) -> Tenant:
+        """A tenant of its own for a test, on the shared service desk or on `desk`."""
         tenant = make_tenant(f"t{uuid4().hex[:12]}", webhook_secrets=(generate_webhook_secret(),), **fields)
         connection = tenant.service_desk.model_copy(
-            update={"base_url": HttpUrl(self.desk.url), "api_key": SecretStr("simulator")}
+            update={"base_url": HttpUrl((desk or self.desk).url), "api_key": SecretStr("simulator")}
         )
         tenant = tenant.model_copy(update={"service_desk": connection})
         self.tenants.add(tenant, "test")

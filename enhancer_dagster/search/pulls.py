@@ -120,7 +120,8 @@ def pull_assets(pull: Pull) -> PullReport:
     pull.tell(f"{total} assets")
     new, removed = after.keys() - before.keys(), before.keys() - after.keys()
     changed = sum(before.get(asset_id) != row for asset_id, row in after.items())
-    return PullReport(len(assets), changed, len(new), len(removed), total)
+    seen = {asset.asset_id for asset in assets}  # one may be on several lists
+    return PullReport(len(seen), changed, len(new), len(removed), total)
 
 
 def _ticket_pages(pull: Pull) -> Iterator[Sequence[Ticket]]:
