@@ -17,6 +17,7 @@ _URL = re.compile(
     r"""(?:[a-z][a-z0-9+.-]{1,20}://|(?<![a-z0-9])www\.(?=\w))[^\s<>"'`\u201d\u2019]+""", re.IGNORECASE
 )
 _TRAILING = ".,;:!?*_~"
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _WEB_HOST = re.compile(
     r"https?://(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?=[/?#]|$)", re.IGNORECASE
 )
@@ -66,12 +67,13 @@ class AllowedLinks:
 
 def _without_punctuation(found: str) -> str:
     """An address without the punctuation of the sentence around it."""
-    address = found.rstrip(_TRAILING)
-    for opening, closing in ("()", "[]", "{}"):
-        unopened = address.find(closing) if opening not in address else -1
-        if unopened >= 0:
-            address = address[:unopened]
-    return address.rstrip(_TRAILING)
+    awaited: list[str] = []
+    for place, character in enumerate(found):
+        if character in _BRACKETS:
+            awaited.append(_BRACKETS[character])
+        elif character in _BRACKETS.values() and (not awaited or awaited.pop() != character):
+            return found[:place].rstrip(_TRAILING)
+    return found.rstrip(_TRAILING)
 
 
 def _canonical(address: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from enhancer_dagster.domain.links import AllowedLinks
@@ -187,8 +188,11 @@ def _inline(children: Sequence[Token], links: AllowedLinks) -> str:
 
 def _span(token: Token, links: AllowedLinks) -> str:
     match token.type:
-        case "text" | "image":
+        case "text":
             return escape(links.filtered(token.content))
+        case "image":
+            described = RendererHTML().renderInlineAsText(token.children, MARKDOWN.options, {})
+            return escape(links.filtered(described))
         case "code_inline":
             return _code_span(links.filtered(token.content))
         case "softbreak" | "hardbreak":
