@@ -79,7 +79,8 @@ class Ledger:
 
 def _record(row: dict[str, Any]) -> HistoryRecord:
     if row["record"] is not None:
-        return HistoryRecord.model_validate(row["record"])
+        # A run's own tag may hold an older number, and the acknowledgement goes by the job's.
+        return HistoryRecord.model_validate(row["record"] | {"attempt": row["attempt"]})
     return HistoryRecord(
         correlation_id=row["correlation_id"],
         tenant_id=row["tenant_id"],

@@ -213,6 +213,17 @@ def test_history_acknowledged_is_not_listed_again(bridge: RunningBridge) -> None
     assert bridge.queue.unwritten_history() == []
 
 
+def test_an_outcome_is_listed_under_the_jobs_own_attempt(bridge: RunningBridge) -> None:
+    bridge.send()
+    claim = bridge.claim_one()
+    bridge.queue.start(claim.job.job_id, 1, "r1", None)
+    bridge.queue.start(claim.job.job_id, 1, "r2", "r1")
+    bridge.finish(claim, "r2", "failed")
+    (record,) = bridge.queue.unwritten_history()
+    assert record.attempt == 2
+    assert bridge.queue.acknowledge_history([record]) == 1
+
+
 def test_a_run_that_fails_before_the_fence_can_be_ended(bridge: RunningBridge) -> None:
     bridge.send()
     claim = bridge.claim_one()
