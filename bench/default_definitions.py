@@ -4,6 +4,7 @@ import dagster as dg
 
 from enhancer_dagster.defs.build import build_defs
 from enhancer_dagster.defs.enhance_ticket import enhance_ticket_job
+from enhancer_dagster.settings import load_settings
 
 
 @dg.definitions
@@ -14,7 +15,7 @@ def defs() -> dg.Definitions:
 
 def on_executor(executor: dg.ExecutorDefinition) -> dg.Definitions:
     """The product's definitions, the main job on `executor`."""
-    product = build_defs()
+    product = build_defs(load_settings())
     changed = enhance_ticket_job.with_executor_def(executor)
     jobs = [changed if job is enhance_ticket_job else job for job in product.jobs or ()]
     sensors = [
@@ -27,6 +28,7 @@ def on_executor(executor: dg.ExecutorDefinition) -> dg.Definitions:
         sensors=sensors,
         schedules=product.schedules,
         resources=product.resources,
+        executor=product.executor,
     )
 
 

@@ -59,6 +59,7 @@ def _supervised(settings: Settings, home: Path, log_folder: Path, programs: list
         "ENHANCER_RUN_LOGS": str(settings.data_dir / "run-logs"),
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
     supervisor = Supervisor(environment, log_folder)
     *first, daemon = programs

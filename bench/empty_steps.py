@@ -5,6 +5,7 @@ It needs psycopg alone, for it runs in the peers' own environment too.
 
 import os
 from functools import lru_cache
+from typing import LiteralString
 
 from psycopg_pool import ConnectionPool
 
@@ -40,7 +41,7 @@ def record(ticket_id: str) -> str:
     return ticket_id
 
 
-def _write(statement: str, ticket_id: str) -> None:
+def _write(statement: LiteralString, ticket_id: str) -> None:
     with _pool(os.getpid()).connection() as connection:
         connection.execute(statement, [ticket_id])
 

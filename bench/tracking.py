@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.settings import Settings
@@ -76,16 +76,16 @@ class Tracker:
 
     def completed(self, ticket_ids: Sequence[str]) -> int:
         """How many of the jobs are completed by now."""
-        with psycopg.connect(self._product, row_factory=dict_row) as connection:
+        with _rows(self._product) as connection:
             return sum(row["state"] == "completed" for row in connection.execute(_JOBS, [list(ticket_ids)]))
 
     def outcomes(
         self, ticket_ids: Sequence[str], updates: Mapping[str, Sequence[float]]
     ) -> dict[str, Outcome]:
         """What is known of each ticket; those that the queue does not know are missing."""
-        with psycopg.connect(self._product, row_factory=dict_row) as connection:
+        with _rows(self._product) as connection:
             jobs = connection.execute(_JOBS, [list(ticket_ids)]).fetchall()
-        with psycopg.connect(self._dagster, row_factory=dict_row) as connection:
+        with _rows(self._dagster) as connection:
             rows = connection.execute(_RUNS, [[job["run_id"] for job in jobs]]).fetchall()
         runs = {row["run_id"]: row for row in rows}
         found = {}
@@ -107,3 +107,7 @@ class Tracker:
         with psycopg.connect(url) as connection:
             row = connection.execute(statement, values).fetchone()  # type: ignore[arg-type]
         return row[0] if row else 0
+
+
+def _rows(url: str) -> psycopg.Connection[DictRow]:
+    return psycopg.Connection[DictRow].connect(url, row_factory=dict_row)

@@ -1,0 +1,110 @@
+"""The parts of the benchmarks that compute: percentiles, rates, what counts as completed, JSON shapes."""
+
+import subprocess
+import sys
+from dataclasses import asdict
+
+import psutil
+import pytest
+
+from bench.burst import Burst, rate, with_default
+from bench.language_model import answer_to
+from bench.latencies import p50_and_p95, percentile
+from bench.latency import completed
+from bench.tracking import Outcome
+from bench.usage import cpu_seconds, memory_mb, watched_memory
+
+USE_CPU = "import time\nwhile time.process_time() < {}: pass"
+
+
+def outcome(received_at: float = 100.0, finished_at: float | None = 101.0, **fields: object) -> Outcome:
+    values = {"ticket_id": "1", "updates": (100.5,), "completed": True} | fields
+    return Outcome(received_at=received_at, finished_at=finished_at, **values)  # type: ignore[arg-type]
+
+
+class TestPercentiles:
+    def test_are_interpolated_and_in_seconds(self) -> None:
+        assert percentile([1.0, 2.0, 3.0, 4.0], 50) == 2.5
+        assert p50_and_p95([float(number) for number in range(101)]) == {"p50": 50.0, "p95": 95.0}
+
+    def test_of_nothing_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="nothing"):
+            percentile([], 50)
+
+
+class TestOutcomes:
+    def test_latencies_start_when_the_webhook_was_taken_in(self) -> None:
+        assert outcome().to_end == 1.0
+        assert outcome().to_update == 0.5
+
+    def test_a_run_that_has_not_ended_has_no_latency(self) -> None:
+        with pytest.raises(ValueError, match="not ended"):
+            _ = outcome(finished_at=None).to_end
+
+    def test_a_ticket_that_was_not_changed_has_no_latency(self) -> None:
+        with pytest.raises(ValueError, match="not changed"):
+            _ = outcome(updates=()).to_update
+
+    def test_a_latency_is_never_reported_without_the_tickets_that_failed(self) -> None:
+        with pytest.raises(SystemExit, match="tickets 7"):
+            completed([outcome(), outcome(ticket_id="7", completed=False)])
+        with pytest.raises(SystemExit, match="none arrived"):
+            completed([])
+
+
+class TestBurst:
+    def test_rate_is_over_the_whole_burst(self) -> None:
+        assert rate([outcome(100.0, 103.0), outcome(101.0, 104.0), outcome(101.0, 104.0)]) == 0.75
+
+    def test_tickets_that_were_not_completed_do_not_count(self) -> None:
+        assert rate([outcome(100.0, 102.0), outcome(100.0, 101.0, completed=False)]) == 0.5
+        assert rate([outcome(completed=False)]) == 0.0
+
+    def test_json_has_the_agreed_names(self) -> None:
+        assert list(asdict(Burst(200, 200, 12.0, 0.15, 2000))) == [
+            "tickets",
+            "completed",
+            "tickets_per_s",
+            "cpu_s_per_ticket",
+            "peak_memory_mb",
+            "default_tickets_per_s",
+            "ratio",
+        ]
+
+    def test_the_ratio_is_to_dagsters_defaults(self) -> None:
+        compared = with_default(Burst(200, 200, 12.0, 0.15, 2000), 0.3)
+        assert (compared.default_tickets_per_s, compared.ratio) == (0.3, 40.0)
+        assert with_default(compared, 0.0).ratio is None
+
+
+class TestUsage:
+    def test_cpu_of_a_child_that_has_ended_counts(self) -> None:
+        run_child = f"subprocess.run([sys.executable, '-c', {USE_CPU.format(0.3)!r}])"
+        code = f"import subprocess, sys\n{run_child}\nprint(flush=True)\ninput()"
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+            assert parent.stdout is not None
+            parent.stdout.readline()
+            assert cpu_seconds([psutil.Process(parent.pid)]) >= 0.3
+            parent.communicate(b"\n")
+
+    def test_memory_has_the_whole_tree_and_its_peak_is_kept(self) -> None:
+        size = 50_000_000
+        code = f"held = bytearray(b'x') * {size}\nprint(flush=True)\ninput()"
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            roots = [psutil.Process(process.pid)]
+            assert memory_mb(roots) > size / 1e6
+            with watched_memory(lambda: roots) as peak:
+                pass
+            process.communicate(b"\n")
+        assert peak.memory_mb > size / 1e6
+        assert memory_mb(roots) == 0
+
+
+def test_the_models_answer_cites_ids_of_the_prompt() -> None:
+    answer = answer_to("[1] TKT-4711 printer\n[2] KB-12 howto\n[3] IP-10.0.0.7 server")
+    assert "[TKT-4711]" in answer
+    assert "[IP-10.0.0.7]" in answer
