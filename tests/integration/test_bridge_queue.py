@@ -287,7 +287,9 @@ def test_a_dead_job_and_one_that_was_put_back_can_be_re_executed(bridge: Running
     assert bridge.queue.claim(5, 0) == []
 
 
-def test_a_re_execution_waits_for_no_other_job_of_the_ticket(bridge: RunningBridge) -> None:
+def test_a_re_execution_is_refused_for_good_while_another_job_of_the_ticket_is_worked_on(
+    bridge: RunningBridge,
+) -> None:
     bridge.send()
     first = bridge.claim_one()
     bridge.queue.start(first.job.job_id, 1, "r1", None)
@@ -297,7 +299,9 @@ def test_a_re_execution_waits_for_no_other_job_of_the_ticket(bridge: RunningBrid
     with pytest.raises(FenceClosedError):
         bridge.queue.start(first.job.job_id, 1, "r2", "r1")
     bridge.finish(second, "s1")
-    assert bridge.queue.start(first.job.job_id, 1, "r2", "r1").attempt == 2
+    with pytest.raises(FenceClosedError):
+        bridge.queue.start(first.job.job_id, 1, "r2", "r1")
+    assert bridge.queue.start(first.job.job_id, 1, "r3", "r2").attempt == 2
 
 
 def test_racing_re_executions_let_one_in(bridge: RunningBridge) -> None:
