@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -46,8 +47,17 @@ def open_folder() -> Iterator[Path]:
 def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
     """The embedded PostgreSQL, one for each worker of pytest-xdist, with a migrated template."""
     with embedded_postgres(open_folder / "pg") as server:
-        migrate(server.create_database("template_enhancer"))
+        template = server.create_database("template_enhancer")
+        migrate(template)
+        _forget_durability(template)
         yield server
+
+
+def _forget_durability(url: SecretStr) -> None:
+    """No test pulls the plug, and with many databases syncing takes longer than the tests."""
+    with psycopg.connect(url.get_secret_value(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture

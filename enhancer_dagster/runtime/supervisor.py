@@ -80,6 +80,10 @@ class Supervisor:
         for program in programs:
             self._wait_until_ready(program)
 
+    def run_once(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end in the programs' environment."""
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+
     def revive(self) -> None:
         """Start again whatever has ended, after a pause that grows while it keeps ending."""
         for child in self._children.values():

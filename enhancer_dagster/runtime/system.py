@@ -9,10 +9,13 @@ from pathlib import Path
 
 import httpx
 import yaml
+from loguru import logger
 
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.runtime.installation import environment_of
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
+from enhancer_dagster.runtime.warm_launcher.client import is_served
+from enhancer_dagster.runtime.warm_launcher.folder import LauncherFolder
 from enhancer_dagster.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,6 +40,7 @@ def running_system(settings: Settings, log_folder: Path | None) -> Iterator[Supe
     bridge, run_workers, code_server, webserver, daemon = _programs(settings, home)
     try:
         supervisor.start(bridge, run_workers, code_server)
+        _load_code_into_workers(home, supervisor)
         supervisor.start(webserver, daemon)
         yield supervisor
     finally:
@@ -59,6 +63,14 @@ def require_private_ui(settings: Settings, *, allowed: bool) -> None:
 def ui_url(settings: Settings) -> str:
     """Where the Dagster UI is."""
     return f"http://{settings.dagster_host}:{settings.dagster_port}"
+
+
+def _load_code_into_workers(home: Path, supervisor: Supervisor) -> None:
+    """Have the run workers' code loaded before the first ticket; runs too tell of a problem with it."""
+    command = ["-m", "enhancer_dagster.runtime.warm_launcher", "warm", "-w", str(home / "workspace.yaml")]
+    done = supervisor.run_once([sys.executable, *command])
+    if done.returncode:
+        logger.warning("the code is not loaded into the run workers: {}", done.stderr.strip()[-500:])
 
 
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
@@ -98,11 +110,10 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, ...]:
         (sys.executable, "-m", "enhancer_dagster.bridge"),
         answers(f"http://{settings.webhook_host}:{settings.webhook_port}/readyz"),
     )
-    dispatcher = home / "warm_launcher" / "socket"
     run_workers = Program(
         "run-workers",
         (sys.executable, "-m", "enhancer_dagster.runtime.warm_launcher", "serve"),
-        dispatcher.exists,
+        lambda: is_served(LauncherFolder(home)),
     )
     code_server = Program(
         "code-server",
