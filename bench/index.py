@@ -22,10 +22,11 @@ from loguru import logger
 from bench.report import show_json, show_table
 from bench.tickets import Recombiner, real_tickets
 from enhancer_dagster.search import checks
-from enhancer_dagster.search.build import BuildReport, build_index, embedding_cache, encoder_folder
+from enhancer_dagster.search.build import BuildReport, build_index
 from enhancer_dagster.search.content import IndexContent
 from enhancer_dagster.search.documents import Document, passage
 from enhancer_dagster.search.encoder import Encoder, open_encoder
+from enhancer_dagster.search.encoding import embedding_cache, encoder_folder
 from enhancer_dagster.search.location import TenantLocation
 from enhancer_dagster.search.perturbation import perturbed
 from enhancer_dagster.search.settings import BuildSettings

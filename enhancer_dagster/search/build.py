@@ -4,21 +4,20 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from loguru import logger
-from numpy.typing import NDArray
 
 from enhancer_dagster.search import checks
 from enhancer_dagster.search.content import IndexContent
-from enhancer_dagster.search.corpus_build import CorpusText, build_corpus
+from enhancer_dagster.search.corpus_build import build_corpus
 from enhancer_dagster.search.corpus_index import CorpusIndex
-from enhancer_dagster.search.embeddings import EmbeddingCache, Progress
+from enhancer_dagster.search.embeddings import Progress
 from enhancer_dagster.search.encoder import Encoder, open_encoder
-from enhancer_dagster.search.export import exported_encoder
+from enhancer_dagster.search.encoding import embedding_cache, encoder_folder, texts_of
 from enhancer_dagster.search.inventory import build_inventory
 from enhancer_dagster.search.location import TenantLocation, new_snapshot_id
 from enhancer_dagster.search.manifest import (
@@ -29,7 +28,6 @@ from enhancer_dagster.search.manifest import (
     seal,
     write_manifest,
 )
-from enhancer_dagster.search.model_source import find_model
 from enhancer_dagster.search.publish import drafted, last_manifest, publish
 from enhancer_dagster.search.settings import BuildSettings
 from enhancer_dagster.search.snapshot import ARTICLES, ENCODER, INVENTORY, TICKETS
@@ -40,8 +38,8 @@ class EmbeddingReport:
     """What encoding a tenant's texts took.
 
     Attributes:
-        texts: How many texts there are.
-        new: How many had to be encoded.
+        texts: How many documents there are.
+        new: How many texts had to be encoded; an article has two.
         seconds: That this took.
         model: Name, revision and kind of the encoder.
     """
@@ -54,7 +52,7 @@ class EmbeddingReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build made. `manifest` holds rows, checks, sizes and seconds; see `Manifest.statistics`."""
+    """What a build made. `manifest` holds rows, checks, sizes; its `statistics` seconds and texts encoded."""
 
     manifest: Manifest
     published: bool
@@ -63,15 +61,6 @@ class BuildReport:
     def failed_checks(self) -> tuple[CheckResult, ...]:
         """The checks that kept it from being published."""
         return tuple(check for check in self.manifest.checks if not check.passed)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What was built in a folder, opened for the checks."""
-
-    corpora: dict[str, CorpusIndex]
-    facts: dict[str, CorpusFacts]
-    inventory_rows: int
 
 
 def embed_content(
@@ -86,7 +75,7 @@ def embed_content(
     Args:
         tenant_id: Whose.
         content: Its tickets and articles.
-        work_dir: For what builds keep: encoders, and a folder a tenant with vectors and corpus.
+        work_dir: For what builds keep: encoders, and a folder a tenant with vectors.
         settings: Name the model.
         progress: Told after every batch.
 
@@ -95,7 +84,7 @@ def embed_content(
     """
     encoder = open_encoder(encoder_folder(work_dir, settings), settings.threads)
     cache = embedding_cache(work_dir, tenant_id, encoder)
-    encoded = [text.encode(cache, encoder, progress) for text in _texts(content, settings).values()]
+    encoded = [text.encode(cache, encoder, progress) for text in texts_of(content, settings).values()]
     return EmbeddingReport(
         texts=sum(len(e.vectors) for e in encoded),
         new=sum(e.new for e in encoded),
@@ -132,126 +121,101 @@ def build_index(
         ConfigurationError: The model cannot be had, or the tenant's id is none.
         TransientError: Another build of the tenant does not end.
     """
-    settings = settings or BuildSettings()
     place = TenantLocation(location, tenant_id)
     with place.lock(work_dir), drafted(place, work_dir, new_snapshot_id()) as draft:
-        clock = _Clock()
-        manifest = _build(draft, place, content, work_dir, settings, allow_shrinking, progress, clock)
+        build = _Build(draft, content, settings or BuildSettings())
+        build.encode_and_write(work_dir, tenant_id, progress)
+        build.check(last_manifest(place), allow_shrinking=allow_shrinking)
+        manifest = build.finish(tenant_id)
         failed = [check.name for check in manifest.checks if not check.passed]
         if failed:
-            logger.bind(tenant_id=tenant_id).error(
-                "index not published, failed checks: {}", ", ".join(failed)
-            )
+            logger.bind(tenant_id=tenant_id).error("index not published, failed: {}", ", ".join(failed))
         else:
             publish(place, draft, manifest.snapshot_id)
     return BuildReport(manifest, published=not failed)
 
 
-def _build(
-    draft: Path,
-    place: TenantLocation,
-    content: IndexContent,
-    work_dir: Path,
-    settings: BuildSettings,
-    allow_shrinking: bool,
-    progress: Progress | None,
-    clock: "_Clock",
-) -> Manifest:
-    documents = {TICKETS: content.tickets, ARTICLES: content.articles}
-    with clock.measure("encoder"):
-        folder = encoder_folder(work_dir, settings)
-        encoder = open_encoder(folder, settings.threads)
-        shutil.copytree(folder, draft / ENCODER)
-    with clock.measure("encode"):
-        texts = _texts(content, settings)
-        cache = embedding_cache(work_dir, place.tenant_id, encoder)
-        encoded = {name: text.encode(cache, encoder, progress) for name, text in texts.items()}
-    rng = np.random.default_rng(settings.seed)
-    with clock.measure("index"):
-        vectors = {name: e.vectors for name, e in encoded.items()}
-        parts = _write_parts(draft, content, texts, vectors, encoder, settings, rng)
-    with clock.measure("checks"):
-        last = last_manifest(place)
-        results = (
-            checks.check_row_count(parts.facts, last, allow_shrinking=allow_shrinking),
-            checks.check_dimension({n: c.vectors for n, c in parts.corpora.items()}, encoder.card.dimension),
-            checks.check_unique_ids(documents),
-            checks.check_finite({n: c.vectors for n, c in parts.corpora.items()}),
-            checks.check_ann_recall(parts.corpora, documents, encoder, rng),
-            checks.check_finds_itself(parts.corpora, documents, encoder, settings.search, rng),
+@dataclass
+class _Build:
+    """A build in progress. `seconds` is what each part took."""
+
+    draft: Path
+    content: IndexContent
+    settings: BuildSettings
+    encoder: Encoder = field(init=False)
+    encoded: int = 0
+    inventory_rows: int = 0
+    facts: dict[str, CorpusFacts] = field(default_factory=dict)
+    corpora: dict[str, CorpusIndex] = field(default_factory=dict)
+    checks: tuple[CheckResult, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._random = np.random.default_rng(self.settings.seed)
+
+    def encode_and_write(self, work_dir: Path, tenant_id: str, progress: Progress | None) -> None:
+        """Write everything but the manifest."""
+        with self._measured("encoder"):
+            folder = encoder_folder(work_dir, self.settings)
+            self.encoder = open_encoder(folder, self.settings.threads)
+            shutil.copytree(folder, self.draft / ENCODER)
+        cache = embedding_cache(work_dir, tenant_id, self.encoder)
+        for name, text in texts_of(self.content, self.settings).items():
+            with self._measured("encode"):
+                encoded = text.encode(cache, self.encoder, progress)
+                self.encoded += encoded.new
+            with self._measured("index"):
+                folder = self.draft / name
+                self.facts[name] = build_corpus(
+                    folder,
+                    text,
+                    encoded.vectors,
+                    exact_up_to=self.settings.exact_up_to,
+                    seed=self.settings.seed,
+                )
+                index = self.corpora[name] = CorpusIndex(folder, self.facts[name])
+            with self._measured("calibration"):
+                checks.calibrate_probes(folder, index, text.documents, self.encoder, self._random)
+        self.inventory_rows = build_inventory(self.draft / INVENTORY, self.content.assets)
+
+    def check(self, last: Manifest | None, *, allow_shrinking: bool) -> None:
+        """Make all checks, on what was written."""
+        documents = {TICKETS: self.content.tickets, ARTICLES: self.content.articles}
+        vectors = {name: index.vectors for name, index in self.corpora.items()}
+        with self._measured("checks"):
+            self.checks = (
+                checks.check_row_count(self.facts, last, allow_shrinking=allow_shrinking),
+                checks.check_dimension(vectors, self.encoder.card.dimension),
+                checks.check_unique_ids(documents),
+                checks.check_finite(vectors),
+                checks.check_ann_recall(self.corpora, documents, self.encoder, self._random),
+                checks.check_finds_itself(
+                    self.corpora, documents, self.encoder, self.settings.search, self._random
+                ),
+            )
+
+    def finish(self, tenant_id: str) -> Manifest:
+        """Write the manifest."""
+        with self._measured("checksums"):
+            files = describe_files(self.draft)
+        manifest = Manifest(
+            tenant_id=tenant_id,
+            snapshot_id=self.draft.name.lstrip("."),
+            built_at=datetime.now(UTC),
+            encoder=self.encoder.card.as_dict(),
+            corpora=self.facts,
+            inventory_rows=self.inventory_rows,
+            checks=self.checks,
+            statistics={"encoded": float(self.encoded)}
+            | {f"{part}_seconds": round(seconds, 3) for part, seconds in self.seconds.items()},
+            files=files,
         )
-    with clock.measure("checksums"):
-        files = describe_files(draft)
-    new = sum(e.new for e in encoded.values())
-    manifest = Manifest(
-        tenant_id=place.tenant_id,
-        snapshot_id=draft.name.lstrip("."),
-        built_at=datetime.now(UTC),
-        encoder=encoder.card.as_dict(),
-        corpora=parts.facts,
-        inventory_rows=parts.inventory_rows,
-        checks=results,
-        statistics={"encoded": float(new), **clock.seconds},
-        files=files,
-    )
-    write_manifest(draft, manifest)
-    seal(draft, manifest)
-    return manifest
-
-
-def _write_parts(
-    draft: Path,
-    content: IndexContent,
-    texts: Mapping[str, CorpusText],
-    vectors: Mapping[str, NDArray[np.float16]],
-    encoder: Encoder,
-    settings: BuildSettings,
-    rng: np.random.Generator,
-) -> _Parts:
-    facts: dict[str, CorpusFacts] = {}
-    corpora: dict[str, CorpusIndex] = {}
-    for name, text in texts.items():
-        folder = draft / name
-        facts[name] = build_corpus(
-            folder, text, vectors[name], exact_up_to=settings.exact_up_to, seed=settings.seed
-        )
-        corpora[name] = CorpusIndex(folder, facts[name])
-        checks.calibrate_probes(folder, corpora[name], text.documents, encoder, rng)
-    return _Parts(corpora, facts, build_inventory(draft / INVENTORY, content.assets))
-
-
-def encoder_folder(work_dir: Path, settings: BuildSettings) -> Path:
-    """The folder of the settings' encoder, exported on first use.
-
-    Raises:
-        ConfigurationError: The model cannot be had.
-    """
-    return exported_encoder(find_model(settings.model, settings.revision), work_dir / "encoders")
-
-
-def embedding_cache(work_dir: Path, tenant_id: str, encoder: Encoder) -> EmbeddingCache:
-    """The tenant's vectors of this encoder's model."""
-    card = encoder.card
-    name = f"{card.model.replace('/', '_')}-{card.revision}-{card.kind}"
-    return EmbeddingCache(work_dir / tenant_id / "embeddings" / name[-120:], card.dimension)
-
-
-def _texts(content: IndexContent, settings: BuildSettings) -> dict[str, CorpusText]:
-    return {
-        TICKETS: CorpusText(content.tickets, settings.search.tickets),
-        ARTICLES: CorpusText(content.articles, settings.search.articles),
-    }
-
-
-class _Clock:
-    """Seconds that each part of a build took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        write_manifest(self.draft, manifest)
+        seal(self.draft, manifest)
+        return manifest
 
     @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
-        """Note how long the block takes."""
+    def _measured(self, part: str) -> Iterator[None]:
         started = time.monotonic()
         yield
-        self.seconds[f"{part}_seconds"] = round(time.monotonic() - started, 3)
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - started
