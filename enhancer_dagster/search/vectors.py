@@ -99,6 +99,8 @@ class VectorIndex:
     def _approximate(self, query: NDArray[np.float32], count: int, probes: int) -> NDArray[np.int64]:
         import faiss
 
+        # One thread (a setting of the calling thread): a process that is to fork must not hold a pool.
+        faiss.omp_set_num_threads(1)
         parameters = faiss.SearchParametersIVF(nprobe=probes)  # pyright: ignore[reportCallIssue]
         _, rows = self._ann.search(query[np.newaxis], count, params=parameters)
         return rows[0][rows[0] >= 0]
@@ -107,8 +109,6 @@ class VectorIndex:
 def _open_ann(folder: Path) -> "faiss.Index":
     import faiss
 
-    # One thread: a process that forks after this must not hold an OpenMP pool.
-    faiss.omp_set_num_threads(1)
     return faiss.read_index(str(folder / "ann.faiss"), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
 
 
