@@ -358,6 +358,14 @@ def test_markup_left_open_does_not_hide_the_section(left_open: str) -> None:
     assert html_to_text(strip_sections(written)) == html_to_text(f"<p>x</p>{left_open}")
 
 
+@pytest.mark.parametrize("rest", ['<p title="a', "a &lt b", "1 <b"])
+def test_what_is_left_is_read_as_html_as_it_was_before(rest: str) -> None:
+    html = section_html(correlation_id=STRANGER) + rest
+    stripped = html_to_text(strip_sections(html))
+    assert stripped == html_to_text(f"<br>{rest}")
+    assert stripped == html_to_text(strip_sections(replace_sections(html, section_html(), is_ours)))
+
+
 def test_a_note_is_the_section_alone() -> None:
     assert replace_sections("", section_html(), is_ours) == section_html()
     assert replace_sections(section_html(correlation_id=OLD), section_html(), is_ours) == section_html()
