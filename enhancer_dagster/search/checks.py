@@ -25,7 +25,7 @@ CHECKS = (ROW_COUNT, DIMENSION, UNIQUE_IDS, FINITE, ANN_RECALL, FINDS_ITSELF)
 COLLAPSED = 0.5
 """A corpus with less than this share of the last build's rows is taken for a failed pull."""
 LEAST_RECALL = 0.98
-_AIMED_RECALL = 0.995  # while calibrating: leaves room for queries that are further from the corpus
+_AIMED_RECALL = 0.99  # while calibrating: leaves room for queries that are further from the corpus
 _NEIGHBOURS = 10
 _QUERIES = 150
 _QUERIES_EXACT = 10  # where every row is compared there is little to find out
@@ -149,7 +149,7 @@ def calibrate_probes(
     least = _least_scores(index.vectors, queries)
     probes = 8
     while probes < index.vectors.lists and _recall(index.vectors, queries, least, probes) < _AIMED_RECALL:
-        probes = max(probes + 4, probes * 5 // 4)
+        probes = probes * 3 // 2
     index.vectors.probes = min(probes, index.vectors.lists)
     set_probes(folder, index.vectors.probes)
 
