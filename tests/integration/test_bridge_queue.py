@@ -463,6 +463,10 @@ def test_without_the_token_nothing_is_told(bridge: RunningBridge) -> None:
     assert bridge.http.get("/v1/jobs", headers=dict(twice)).status_code == 404
 
 
+NO_JOB = "00000000-0000-4000-8000-000000000000"
+"""Fixed, since it is part of test names, which all workers of pytest-xdist must agree on."""
+
+
 @pytest.mark.parametrize(
     ("method", "path", "request_body"),
     [
@@ -475,8 +479,8 @@ def test_without_the_token_nothing_is_told(bridge: RunningBridge) -> None:
         ("POST", "/v1/claims", b'{"limit": NaN, "wait_seconds": "\\ud800"}'),
         ("GET", "/v1/jobs?state=%00", None),
         ("POST", "/v1/claims", b"\xff"),
-        ("POST", f"/v1/jobs/{uuid4()}/start", b'{"attempt": 1, "run_id": "a\\u0000b"}'),
-        ("POST", f"/v1/jobs/{uuid4()}/finish", b'{"attempt": 1, "run_id": "a"}'),
+        ("POST", f"/v1/jobs/{NO_JOB}/start", b'{"attempt": 1, "run_id": "a\\u0000b"}'),
+        ("POST", f"/v1/jobs/{NO_JOB}/finish", b'{"attempt": 1, "run_id": "a"}'),
         (
             "POST",
             "/v1/correlation-ids",
