@@ -12,11 +12,18 @@ LOOK_AGAIN_SECONDS = 5.0
 
 
 class Poller:
-    """Claims jobs for several pollers at once; a job goes to one of them."""
+    """Claims jobs for several pollers at once; a job goes to one of them.
 
-    def __init__(self, queue: Queue, wakeups: Wakeups) -> None:
+    Args:
+        queue: Where jobs are.
+        wakeups: Says when there may be one.
+        look_again: How often a waiting poller looks by itself, in seconds.
+    """
+
+    def __init__(self, queue: Queue, wakeups: Wakeups, look_again: float = LOOK_AGAIN_SECONDS) -> None:
         self._queue = queue
         self._wakeups = wakeups
+        self._look_again = look_again
 
     async def claim(
         self, limit: int, wait_seconds: float, is_gone: Callable[[], Awaitable[bool]]
@@ -41,7 +48,7 @@ class Poller:
             left = over_at - loop.time()
             if claims or left <= 0:
                 return claims
-            await _wait(woken, min(left, LOOK_AGAIN_SECONDS))
+            await _wait(woken, min(left, self._look_again))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The webhook door as a sender sees it."""
 
 import gzip
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 from pydantic import SecretStr
 
+from enhancer_dagster.bridge import transitions
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres
 from tests.bridge_server import (
     KnownTenants,
@@ -202,6 +205,30 @@ def test_duplicates_racing_through_two_bridges_make_one_job(
     assert bridge.count("deliveries", "job_id NOT IN (SELECT job_id FROM bridge.jobs)") == 0
 
 
+def test_a_delivery_that_another_bridge_is_just_storing_is_a_duplicate(bridge: RunningBridge) -> None:
+    raw = body(ticket_id="5")
+    job_id, correlation_id = uuid4(), uuid4()
+    row = {
+        "position": 0, "tenant_id": "acme", "ticket_id": "5", "job_id": str(job_id), "event": "",
+        "correlation_id": str(correlation_id), "delivery_id": "sha256:" + hashlib.sha256(raw).hexdigest(),
+        "remember_seconds": 600, "priority": "", "priority_rank": 0, "asked_again": False,
+    }  # fmt: skip
+    with (
+        ThreadPoolExecutor(1) as threads,
+        psycopg.connect(bridge.database_url.get_secret_value()) as other_bridge,
+    ):
+        other_bridge.execute(transitions.ACCEPT, {"batch": json.dumps([row])})
+        answer = threads.submit(bridge.post, raw, signed(raw))
+        eventually(lambda: bridge.sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        other_bridge.commit()
+        assert answer.result().json() == {
+            "status": "duplicate",
+            "job_id": str(job_id),
+            "correlation_id": str(correlation_id),
+        }
+    assert (bridge.count("jobs"), bridge.count("deliveries")) == (1, 1)
+
+
 def test_a_second_change_is_merged_into_the_waiting_job(bridge: RunningBridge) -> None:
     first = bridge.send(description="first", priority="Urgent").json()
     second = bridge.send(description="second", priority="Low", subject="s").json()
@@ -209,6 +236,7 @@ def test_a_second_change_is_merged_into_the_waiting_job(bridge: RunningBridge) -
     assert second["correlation_id"] == first["correlation_id"]
     claim = bridge.claim_one()
     assert (claim.job.description, claim.job.priority, claim.subject) == ("second", "Urgent", "s")
+    assert bridge.job(first["job_id"])["priority_rank"] == 3
     kept = bridge.sql("SELECT job_id FROM bridge.deliveries")
     assert [str(row["job_id"]) for row in kept] == [first["job_id"]] * 2
 
