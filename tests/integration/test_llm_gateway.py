@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
-from enhancer_dagster.adapters.llm import OpenAiGateway
+from enhancer_dagster.adapters.llm import OpenAiGateway, preload
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import (
     ConfigurationError,
@@ -37,6 +37,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def gateway(server: LlmServer, pauses: list[float]) -> OpenAiGateway:
+    preload()
     prices = {"big": (30.0, 60.0)}
     return OpenAiGateway(server.url, SecretStr(KEY), "test", prices, allow_http=True, sleep=pauses.append)
 
@@ -156,7 +157,8 @@ def test_a_slow_server_is_cut_off_and_the_next_model_has_its_share(
     gateway: OpenAiGateway, server: LlmServer, answer: Answer
 ) -> None:
     server.by_model = {"slow": answer}
-    assert ask(gateway, "slow", "big", seconds=3).text == "ok"
+    assert ask(gateway, "slow", "big", seconds=6).text == "ok"
+    assert [asked.model for asked in server.asked] == ["slow", "big"]
     with pytest.raises(LanguageModelUnavailableError, match="no answer within"):
         ask(gateway, "slow", seconds=0.5)
 

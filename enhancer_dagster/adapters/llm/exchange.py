@@ -56,12 +56,13 @@ class ChatExchange:
         return completion_of(body, model, self._provider, time.monotonic() - started)
 
     async def _post(self, prompt: Prompt, model: str, correlation_id: UUID, seconds: float) -> bytes:
-        from enhancer_dagster.adapters.llm import client
-
-        if self._client is None:
-            self._client = client.connect(self._base_url, self._api_key)
         try:
             async with asyncio.timeout(seconds):
+                # In a process that did not preload, this second counts as well.
+                from enhancer_dagster.adapters.llm import client
+
+                if self._client is None:
+                    self._client = client.connect(self._base_url, self._api_key)
                 return await client.post(self._client, self._provider, prompt, model, correlation_id, seconds)
         except TimeoutError:
             raise LanguageModelUnavailableError(f"{model}: no answer within {seconds:.1f} s") from None
