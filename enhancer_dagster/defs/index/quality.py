@@ -14,7 +14,7 @@ from enhancer_dagster.search.settings import SearchSettings
 from enhancer_dagster.search.snapshot import ARTICLES, TICKETS
 from enhancer_dagster.settings import Settings
 
-QUERIES = 150
+QUERIES = 100
 """A corpus. With a million tickets they take about ten seconds."""
 
 
