@@ -153,12 +153,14 @@ def running_bridge(
     database_url: SecretStr, tenants: KnownTenants | None = None, *, ready: bool = True, **settings: Any
 ) -> Iterator[RunningBridge]:
     """A bridge on two free ports in a thread with an event loop of its own, until the block ends."""
-    bridge = Bridge(Settings(**settings), database_url, TOKEN, tenants or KnownTenants())
+    known = Settings(**settings)
+    bridge = Bridge(known, database_url, TOKEN, tenants or KnownTenants())
     with bound("127.0.0.1", 0, "") as public, bound("127.0.0.1", 0, "") as claims:
         public_port, claim_port = public.getsockname()[1], claims.getsockname()[1]
         stop = asyncio.Event()
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        thread = threading.Thread(target=lambda: runner.run(listen(bridge, public, claims, stop)))
+        serving = listen(bridge, public, claims, stop, known.webhook_trusted_proxies)
+        thread = threading.Thread(target=lambda: runner.run(serving))
         loop = runner.get_loop()
         thread.start()
         try:

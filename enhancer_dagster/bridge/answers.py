@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from loguru import logger
 
 from enhancer_dagster.bridge.limits import retry_after
 from enhancer_dagster.domain.errors import DatabaseUnavailableError
@@ -32,8 +31,7 @@ def answer_errors(app: FastAPI) -> None:
     """Have `app` answer what both listeners may run into."""
 
     @app.exception_handler(DatabaseUnavailableError)
-    async def database_is_away(_: Request, error: DatabaseUnavailableError) -> JSONResponse:
-        logger.error("{}", error)
+    async def database_is_away(_: Request, __: DatabaseUnavailableError) -> JSONResponse:
         return unavailable()
 
     @app.exception_handler(RequestValidationError)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
+from loguru import logger
 from psycopg import errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -103,7 +104,9 @@ class AsyncDatabase:
         except psycopg.Error as error:
             if isinstance(error, PoolTimeout):
                 self._away_until = clock() + AWAY_SECONDS
-            raise DatabaseUnavailableError(f"PostgreSQL: {type(error).__name__}: {error}") from error
+            unavailable = _unavailable(error)
+            logger.error("{}", unavailable)
+            raise unavailable from error
 
     async def statement(self, work: Work[Result]) -> Result:
         """Run `work`, one statement that is a transaction by itself, again where it lost a race.
@@ -146,7 +149,13 @@ class AsyncDatabase:
                 self._url.get_secret_value(), **CONNECTION_OPTIONS
             )
         except psycopg.Error as error:
-            raise DatabaseUnavailableError(f"PostgreSQL: {type(error).__name__}: {error}") from error
+            raise _unavailable(error) from error
+
+
+def _unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
+    # What follows the first line may quote a ticket's text.
+    reason = (str(error).splitlines() or [""])[0]
+    return DatabaseUnavailableError(f"PostgreSQL: {type(error).__name__}: {reason}")
 
 
 async def _is_alive(connection: Connection) -> None:

@@ -95,6 +95,7 @@ def _server(app: FastAPI, trusted_proxies: str) -> _Server:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="error",  # its warnings are strangers' malformed requests
             access_log=False,
             server_header=False,
             proxy_headers=bool(trusted_proxies),

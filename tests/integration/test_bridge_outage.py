@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -169,7 +170,8 @@ def test_the_process_starts_before_postgresql_and_stops_when_told(
         own_postgres.start()
     log = process.stderr.read() if process.stderr else ""
     assert "the bridge has stopped" in log
-    for secret in (TOKEN.get_secret_value(), key.get_secret_value(), "hook-secret", "sdp-key"):
+    password = urlsplit(url.get_secret_value()).password or "?"
+    for secret in (TOKEN.get_secret_value(), key.get_secret_value(), "hook-secret", "sdp-key", password):
         assert secret not in log
 
 

@@ -368,6 +368,20 @@ def test_an_address_is_limited_before_anything_is_verified(database_url: SecretS
         assert forged.status_code == 429
 
 
+def test_behind_a_trusted_proxy_the_senders_own_address_counts(database_url: SecretStr) -> None:
+    settings = {
+        "webhook_rate_per_address": 0.01,
+        "webhook_burst_per_address": 1,
+        "webhook_trusted_proxies": "127.0.0.1",
+    }
+    with running_bridge(database_url, **settings) as bridge:
+        codes = [
+            bridge.post(b"", {"X-Forwarded-For": f"198.51.100.1, {sender}"}).status_code
+            for sender in ("203.0.113.9", "203.0.113.8", "203.0.113.9")
+        ]
+    assert codes == [401, 401, 429]
+
+
 def test_a_new_tenant_is_known_at_once_and_a_disabled_one_no_more(database_url: SecretStr) -> None:
     tenants = KnownTenants([make_tenant()])
     with running_bridge(database_url, tenants) as bridge:
