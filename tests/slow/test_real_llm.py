@@ -17,9 +17,9 @@ from tests.live import free_port, live_system
 
 PYTHON = Path(__file__).parents[2] / ".venv-llm" / "bin" / "python"
 MODEL = "smollm2-135m-instruct"
-TICKETS = 3
+TICKETS = 2
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @contextmanager
