@@ -23,35 +23,43 @@ def program(name: str, code: str, mark: Path) -> Program:
     return Program(name, (sys.executable, "-c", code, str(mark)), mark.exists, ready_seconds=30)
 
 
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+def programs(folder: Path) -> list[psutil.Process]:
+    """What was started with a mark in `folder`, orphans included; other tests have children too."""
+    return [process for process in psutil.process_iter() if _names(process, folder)]
+
+
+def _names(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return any(str(folder) in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize("code", [SLEEPER, WITH_CHILD], ids=["plain", "with a child of its own"])
 def test_nothing_is_left_after_stop(tmp_path: Path, code: str) -> None:
     supervisor = Supervisor(os.environ, tmp_path)
     supervisor.start(program("one", code, tmp_path / "up"))
-    assert children()
+    assert programs(tmp_path)
     supervisor.stop()
-    assert not children()
+    assert not programs(tmp_path)
 
 
 def test_who_ignores_the_request_is_killed(tmp_path: Path) -> None:
     supervisor = Supervisor(os.environ, tmp_path, stop_seconds=0.5)
     supervisor.start(program("stubborn", STUBBORN, tmp_path / "up"))
     supervisor.stop()
-    assert not children()
+    assert not programs(tmp_path)
 
 
 def test_what_dies_is_started_again(tmp_path: Path) -> None:
     mark = tmp_path / "up"
     supervisor = Supervisor(os.environ, tmp_path)
     supervisor.start(program("one", SLEEPER, mark))
-    (first,) = children()
+    (first,) = programs(tmp_path)
     mark.unlink()
     first.kill()
     wait_until(lambda: (supervisor.revive(), mark.exists())[1])
-    (second,) = children()
+    (second,) = programs(tmp_path)
     assert second.pid != first.pid
     supervisor.stop()
 
