@@ -73,7 +73,7 @@ def _supervised(settings: Settings, home: Path, log_folder: Path, programs: list
 
 def _home(settings: Settings, without: tuple[str, ...] = ()) -> Path:
     home = settings.data_dir / "dagster"
-    home.mkdir(mode=0o700)
+    home.mkdir(exist_ok=True, mode=0o700)
     configuration = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
     kept = {name: value for name, value in configuration.items() if name not in without}
     (home / "dagster.yaml").write_text(yaml.safe_dump(kept))
@@ -85,6 +85,7 @@ def _home(settings: Settings, without: tuple[str, ...] = ()) -> Path:
 def _programs(settings: Settings, home: Path, definitions: str) -> list[Program]:
     dagster = Path(sys.executable).parent
     socket = home / "code.sock"
+    socket.unlink(missing_ok=True)
     bridge = Program(
         "bridge",
         (sys.executable, "-m", "enhancer_dagster.bridge"),

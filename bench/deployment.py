@@ -100,6 +100,8 @@ class Deployment:
 def deployment(system: System = running_system, **settings: Any) -> Iterator[Deployment]:
     """The product in a folder of its own, its index built and its workers warm; all of it gone at the end.
 
+    The index is built before, so that this is what every start but the very first is.
+
     Args:
         system: Runs the product.
         **settings: In place of the defaults.
@@ -111,9 +113,10 @@ def deployment(system: System = running_system, **settings: Any) -> Iterator[Dep
             outside = _children() - before
             ready = ready.model_copy(update={"llm_base_url": services.llm_base_url})
             tenant = add_tenant(ready, services.desk_url)
+            with running_system(ready, logs):
+                _await_index(ready, tenant)
             with system(ready, logs):
                 live = Deployment(ready, tenant, services, outside)
-                _await_index(ready, tenant)
                 live.enhance(WARM_UP_TICKETS)
                 yield live
 

@@ -29,8 +29,8 @@ class Services:
         self.desk_url = desk_url
         self.llm_base_url = f"{gateway}/v1"
         self.desk_delay = 0.0
-        self._admin = httpx.Client(base_url=f"{desk_url}/_admin", timeout=60)
-        self._gateway = httpx.Client(base_url=gateway, timeout=60)
+        self._admin = _client(f"{desk_url}/_admin")
+        self._gateway = _client(gateway)
 
     def delay(self, *, llm: float = 0.0, desk: float = 0.0) -> None:
         """Set the seconds that each call takes at least."""
@@ -83,6 +83,11 @@ def running_services(log_folder: Path) -> Iterator[Services]:
         yield Services(desk_url, gateway)
     finally:
         supervisor.stop()
+
+
+def _client(base_url: str) -> httpx.Client:
+    # uvicorn closes a connection that was idle for five seconds, maybe just when it is used again.
+    return httpx.Client(base_url=base_url, timeout=60, limits=httpx.Limits(keepalive_expiry=2))
 
 
 def bench_environment() -> dict[str, str]:
