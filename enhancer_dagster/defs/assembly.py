@@ -27,7 +27,7 @@ def ports_of(settings: Settings) -> Ports:
     url = required(settings.database_url, "ENHANCER_DATABASE_URL")
     cipher = Cipher(required(settings.secret_key, "ENHANCER_SECRET_KEY"))
     database = Database(url)
-    bridge = BridgeClient(settings.claim_api, required(settings.claim_token, "ENHANCER_CLAIM_TOKEN"))
+    bridge = _bridge_client(settings.claim_api, required(settings.claim_token, "ENHANCER_CLAIM_TOKEN"))
     language_model, why_none = _language_model(settings)
     return Ports(
         tenants=TenantStore(database, cipher),
@@ -51,6 +51,12 @@ def snapshot_search(settings: Settings) -> SnapshotSearch:
 @lru_cache(maxsize=2)
 def _snapshot_search(location: str, cache_dir: Path) -> SnapshotSearch:
     return SnapshotSearch(location, cache_dir)
+
+
+@lru_cache(maxsize=2)
+def _bridge_client(base_url: str, token: SecretStr) -> BridgeClient:
+    """One a process: to make one for each run costs 25 ms of CPU, for TLS settings, and a connection."""
+    return BridgeClient(base_url, token)
 
 
 def required(secret: SecretStr | None, variable: str) -> SecretStr:
