@@ -73,9 +73,14 @@ class Settings(BaseSettings):
     dagster_port: int = 3000
 
     run_workers: int = Field(default=16, ge=1, description="Runs that execute at the same time.")
-    max_concurrent_tickets: int = Field(default=24, ge=1, description="Run slots for tickets.")
+    max_concurrent_tickets: int = Field(
+        default=48, ge=1, description="Tickets that are runs at the same time, waiting ones included."
+    )
     ticket_priorities: bool = Field(default=True, description="Whether a ticket's priority orders runs.")
-    lease_seconds: float = Field(default=90, description="A claim's lease until its run starts.")
+    lease_seconds: float = Field(
+        default=180,
+        description="A claim's lease until its run starts; longer than all run slots need for their turn.",
+    )
     poll_seconds: float = Field(default=19.4, description="Length of the sensor's long poll.")
 
     node_timeout_seconds: float = 10

@@ -4,9 +4,16 @@ Dagster's sensor loop turns every five seconds, however short a sensor's interva
 the bridge returns the moment a ticket arrives, but then hears nothing until the next turn. So there are
 several lanes, alike but for their name: while one is between turns, another is waiting. A ticket goes to one
 of them, since the bridge leases it to one.
+
+How many tickets are claimed decides how many wait in Dagster's queue, in the order of their priority, while
+the rest waits in the bridge's. Too few, and the workers run dry before the next turn; too many, and leases
+run out before the runs start. So there are run slots, and as many more as runs ended in the last two turns:
+in a storm the queue holds what is done in ten seconds, and while the LLM is slow it stays short.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import dagster as dg
 
@@ -26,12 +33,25 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+TURNS = timedelta(seconds=10)
+"""Two turns of Dagster's sensor loop."""
 
 
 def free_slots(instance: dg.DagsterInstance, slots: int) -> int:
-    """How many more ticket runs may be asked for."""
-    taken = instance.get_runs_count(dg.RunsFilter(job_name=JOB_NAME, statuses=UNFINISHED))
-    return max(0, slots - taken)
+    """How many tickets a lane may claim now: what is free, and no more than its share.
+
+    Lanes do not see each other's claims until these are runs, so a share keeps them together within the
+    slots.
+    """
+    unfinished = instance.get_runs_count(dg.RunsFilter(job_name=JOB_NAME, statuses=UNFINISHED))
+    ended = instance.get_runs_count(
+        dg.RunsFilter(job_name=JOB_NAME, statuses=ENDED, updated_after=datetime.now(UTC) - TURNS)
+    )
+    allowed = slots + ended
+    return max(0, min(allowed - unfinished, ceil(allowed / LANES)))
 
 
 def ticket_sensor(lane: int) -> dg.SensorDefinition:
@@ -52,7 +72,7 @@ def ticket_sensor(lane: int) -> dg.SensorDefinition:
     ) -> dg.SensorResult | dg.SkipReason:
         slots = free_slots(context.instance, settings.max_concurrent_tickets)
         if not slots:
-            return dg.SkipReason(f"all {settings.max_concurrent_tickets} run slots are taken")
+            return dg.SkipReason("all run slots are taken")
         try:
             claims = ports.queue.claim(slots, settings.poll_seconds)
         except (BridgeUnavailableError, ConfigurationError) as error:
