@@ -120,7 +120,7 @@ class Index:
         }
 
     def checks(self, run_id: str) -> dict[str, bool]:
-        """The index's checks in a run."""
+        """The index's checks in a run, all of this tenant's partition."""
         events = self.live.graphql(
             """query($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
                  ... on AssetCheckEvaluationEvent { evaluation { checkName success } } } } } }""",

@@ -24,6 +24,15 @@ from enhancer_dagster.settings import Settings
 SAMPLED_TICKETS = 4
 STALE_AFTER = timedelta(hours=26)
 """A nightly build and some patience. Dagster looks at the latest build of any tenant."""
+CHECKED = {
+    checks.ROW_COUNT: "No corpus has collapsed against the last build.",
+    checks.DIMENSION: "Every vector has the encoder's dimension, and every row a vector.",
+    checks.UNIQUE_IDS: "No id stands twice in a corpus.",
+    checks.FINITE: "No vector holds a NaN or an infinity, and all have unit length.",
+    checks.ANN_RECALL: "Vectors that are proposed are those that exact search finds, for perturbed texts.",
+    checks.FINDS_ITSELF: "A sampled document, searched for with its own text, comes first.",
+}
+"""What must hold before a snapshot is published. One that fails any of these is not."""
 
 
 class BuildConfig(dg.Config):
@@ -70,7 +79,12 @@ def ticket_embeddings(
     deps=["ticket_embeddings", "ip_inventory"],
     kinds={"faiss", "bm25"},
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=STALE_AFTER),
-    check_specs=[dg.AssetCheckSpec(name, asset="ticket_index") for name in checks.CHECKS],
+    check_specs=[
+        dg.AssetCheckSpec(
+            name, asset="ticket_index", description=described, blocking=True, partitions_def=TENANTS
+        )
+        for name, described in CHECKED.items()
+    ],
     description="The published snapshot that tickets are searched with. It replaces the last one only if it "
     "passes its checks.",
 )

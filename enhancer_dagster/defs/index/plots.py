@@ -63,15 +63,16 @@ def _draw_measures(axis: "Axes", measured: Mapping[str, Quality]) -> None:
         axis.bar_label(bars, fmt="%.2f", fontsize=8)
     middle = (len(measured) - 1) * width / 2
     axis.set_xticks([number + middle for number in range(len(MEASURES))], list(MEASURES.values()))
-    axis.set(title="A document found by part of its words", ylim=(0, 1.15))
-    axis.legend(loc="lower right")
+    axis.set(title="A document found by part of its words", ylim=(0, 1.35))
+    axis.legend(loc="upper right", ncols=2, fontsize=8)
 
 
 def _draw_scores(axis: "Axes", scores: Sequence[float], floor: float) -> None:
     axis.hist(scores, bins=_BINS)
     axis.axvline(floor, color="black", linestyle="--", linewidth=1, label="floor: nothing is offered below")
     axis.set(title="Score of the most similar other ticket", xlabel="score", ylabel="tickets", xlim=(0, 1))
-    axis.legend(fontsize=8)
+    axis.margins(y=0.25)  # room for the legend
+    axis.legend(loc="upper right", fontsize=8)
 
 
 def _as_markdown(figure: "Figure") -> dg.MarkdownMetadataValue:
