@@ -42,6 +42,10 @@ class DagsterUi:
         self.page.goto(f"{self._url}/runs/{run_id}")
         self.page.get_by_text(run_id[:8]).first.wait_for()
 
+    def filter_events(self, text: str) -> None:
+        """Show only those events of the run's page in which `text` stands."""
+        self.page.get_by_placeholder("Filter…").fill(text)
+
     def offer_re_execution(self) -> Locator:
         """Open the menu beside "Re-execute all"; its entry "From failure"."""
         button = self.page.get_by_role("button", name="Re-execute all")
@@ -70,6 +74,11 @@ class DagsterUi:
         self.page.get_by_role("link", name="Lineage").click()
         for asset in assets:
             self.page.get_by_text(asset, exact=True).last.wait_for()
+
+    def open_asset(self, asset: str) -> None:
+        """An asset's page in the catalog."""
+        self.page.goto(f"{self._url}/assets/{asset}")
+        self.page.get_by_text(asset).first.wait_for()
 
     def select_asset(self, asset: str) -> None:
         """Choose an asset of the graph; what is known of it is shown beside."""
