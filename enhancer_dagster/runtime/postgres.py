@@ -241,15 +241,32 @@ def embedded_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 def _ensure_system_user(name: str) -> None:
+    """Make the server's user where there is none.
+
+    One process at a time: of two `useradd` side by side, each sees no such user, and the second one changes
+    the id that the first one gave.
+    """
+    etc = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(etc, fcntl.LOCK_EX)
+        if not _is_user(name):
+            command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if not _is_user(name):
+                raise ConfigurationError(
+                    f"the embedded PostgreSQL needs the system user {name}, and it cannot be made: "
+                    f"{done.stderr.strip()}"
+                )
+    finally:
+        os.close(etc)
+
+
+def _is_user(name: str) -> bool:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name],
-            check=False,
-            capture_output=True,
-        )
-        pwd.getpwnam(name)
+        return False
+    return True
 
 
 def _write_private(path: Path, text: str) -> None:
