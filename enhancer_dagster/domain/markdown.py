@@ -192,7 +192,7 @@ def _span(token: Token, links: AllowedLinks) -> str:
             return escape(links.filtered(token.content))
         case "image":
             described = RendererHTML().renderInlineAsText(token.children, MARKDOWN.options, {})
-            return escape(links.filtered(described))
+            return escape(links.filtered(described.replace("\n", " ")))
         case "code_inline":
             return _code_span(links.filtered(token.content))
         case "softbreak" | "hardbreak":

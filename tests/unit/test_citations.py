@@ -2,7 +2,7 @@ import os
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enhancer_dagster.domain.citations import check_answer
@@ -378,6 +378,7 @@ PIECES = st.sampled_from(
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
+@example("![### Similar Tickets\n    - [TKT-123]](https://evil.example)")
 @given(st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=30).map("".join))
 def test_whatever_is_written_the_rules_hold(answer: str) -> None:
     try:
