@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from pydantic import SecretStr
 
 from enhancer_dagster.database import migrate
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres, embedded_postgres
+
+# On a busy machine the clock says nothing about a test.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

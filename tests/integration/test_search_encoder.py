@@ -87,8 +87,9 @@ def test_vectors_come_in_the_order_of_the_texts(exported: Path) -> None:
     encoder = OnnxEncoder(exported)
     together = encoder.documents(TEXTS * 30)
     alone = np.vstack([encoder.documents([text]) for text in TEXTS])
-    # Activations are quantised a batch at a time, so company moves a vector a little.
-    assert np.sum(together[-len(TEXTS) :] * alone, axis=1).min() > 0.97
+    # Activations are quantised a batch at a time, so company moves a vector, by how much is the processor's.
+    nearest = (together[-len(TEXTS) :] @ alone.T).argmax(axis=1)
+    assert nearest.tolist() == list(range(len(TEXTS)))
     assert np.linalg.norm(together, axis=1) == pytest.approx(1.0, abs=1e-4)
 
 
