@@ -25,6 +25,7 @@ SETTABLE = {
     "language_model.fallback_models": "a,b",
     **dict.fromkeys(("enhance.groups", "enhance.sites", "enhance.templates", "enhance.statuses"), "a,b"),
     **dict.fromkeys(("index.groups", "index.sites", "index.templates", "index.statuses"), "a,b"),
+    "link_hosts": "a,b: links may point there, beside the addresses in the sources",
     "service_desk.base_url": "https://…",
     "service_desk.edition": "onprem or cloud",
     "service_desk.accounts_url": "https://accounts.zoho.…",
@@ -212,7 +213,7 @@ def with_fields(profile: dict[str, Any], sets: list[str] | tuple[()]) -> dict[st
 
 
 def _parsed(field: str, value: str) -> str | list[str] | None:
-    if field in {"groups", "sites", "templates", "statuses", "fallback_models"}:
+    if field in {"groups", "sites", "templates", "statuses", "fallback_models", "link_hosts"}:
         return [part.strip() for part in value.split(",") if part.strip()]
     return value or None
 

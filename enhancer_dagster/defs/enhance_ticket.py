@@ -70,6 +70,7 @@ def synthesize_enhancement(
             ports.language_model,
             clock.now(),
             clock.soft_limit.within(settings.llm_timeout_seconds),
+            gathered.allowed_links(tenant),
         )
         context.add_output_metadata(metadata.of_enhancement(enhancement))
     return enhancement
@@ -92,6 +93,7 @@ def update_ticket(
             key.correlation_id,
             enhancement.generated_at,
             without_ai=enhancement.generated_without_ai,
+            links=gathered.allowed_links(tenant),
         )
         task = write_back.WriteTask(
             admission.run,

@@ -2,10 +2,19 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, StringConstraints
 
 from enhancer_dagster.domain.tickets import TenantId, Ticket
+
+HostName = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, to_lower=True, pattern=r"^(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+$", max_length=253
+    ),
+]
+"""A host's name or IPv4 address, without scheme, port and path."""
 
 
 class Edition(StrEnum):
@@ -86,6 +95,7 @@ class Tenant(BaseModel):
         static_token_allowed: Whether `X-ServiceDesk-Token` may carry the secret itself.
         enhance: Which tickets are enhanced.
         index: Which resolved tickets are offered as evidence.
+        link_hosts: Hosts that links in a section may point to, beside the addresses in its sources.
         created_at: Polling for missed tickets starts here.
     """
 
@@ -101,6 +111,7 @@ class Tenant(BaseModel):
     write_back: WriteBack = WriteBack.DESCRIPTION
     enhance: TicketFilter = TicketFilter()
     index: TicketFilter = TicketFilter()
+    link_hosts: tuple[HostName, ...] = ()
     created_at: datetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     def ticket_url(self, ticket_id: str) -> str:

@@ -12,6 +12,7 @@ _CELLS = frozenset({"td", "th"})
 _NOT_SHOWN = frozenset({"template", "noscript", "object", "svg"})
 _TAG_START = re.compile(r"<[a-zA-Z!/]")
 _REFERENCE = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+);")
+_HREF = re.compile(r"""\shref\s*=\s*["']?\s*(?P<address>https?://[^\s"'<>()]{1,500})""", re.IGNORECASE)
 _SPACES = re.compile(r"[^\S\n]+")
 _BLANK_LINES = re.compile(r"\s*\n\s*")
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
@@ -42,12 +43,17 @@ def looks_like_html(text: str) -> bool:
     return (tag is not None and ">" in text[tag.end() :]) or _REFERENCE.search(text) is not None
 
 
-def html_to_text(html: str) -> str:
-    """The visible text of `html`, one line a block, without scripts and styles; plain text passes as is."""
+def html_to_text(html: str, *, with_addresses: bool = False) -> str:
+    """The visible text of `html`, one line a block, without scripts and styles; plain text passes as is.
+
+    Args:
+        html: HTML or plain text, from anyone.
+        with_addresses: Name the http(s) address of each link behind its label, in brackets.
+    """
     html = storable(html)
     if not looks_like_html(html):
         return _tidy(html)
-    return _tidy("".join(_shown_parts(html)))
+    return _tidy("".join(_shown_parts(html, with_addresses=with_addresses)))
 
 
 def content_hash(subject: str, description_text: str) -> str:
@@ -73,15 +79,23 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", storable(text))
 
 
+def _address(tag: str) -> str:
+    found = _HREF.search(tag)
+    return found.group("address") if found else ""
+
+
 def _tidy(text: str) -> str:
     return _BLANK_LINES.sub("\n", _SPACES.sub(" ", text)).strip()
 
 
-def _shown_parts(html: str) -> Iterator[str]:
+def _shown_parts(html: str, *, with_addresses: bool) -> Iterator[str]:
     tokens = list(tokenize(html))
     ends_left = Counter(t.name for t in tokens if t.kind is Kind.CLOSE and t.name in _NOT_SHOWN)
-    inside = ""
+    inside = address = ""
     for token in tokens:
+        if with_addresses and token.name == "a" and not inside:
+            yield f" ({address})" if address else ""
+            address = _address(token.shown(html)) if token.kind is Kind.OPEN else ""
         if token.kind is Kind.OPEN and not inside and ends_left[token.name]:
             inside = token.name
         elif token.kind is Kind.CLOSE and token.name in ends_left:

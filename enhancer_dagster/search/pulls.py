@@ -187,7 +187,7 @@ def _by_id(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def _plain(html: str | None) -> str:
-    return html_to_text(strip_sections(html or ""))
+    return html_to_text(strip_sections(html or ""), with_addresses=True)
 
 
 def _ticket_row(ticket: Ticket) -> dict[str, object]:

@@ -2,7 +2,7 @@ import json
 
 import psycopg
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from enhancer_dagster.adapters.secrets import Cipher, generate_key
 from enhancer_dagster.adapters.tenants import TenantStore
@@ -87,3 +87,14 @@ def test_no_repr_shows_a_secret(store: TenantStore) -> None:
     assert "canary" not in repr(tenant)
     assert "canary" not in json.dumps(tenant.model_dump(mode="json"))
     assert "postgresql" not in repr(store)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://wiki.example", "wiki.example/x", "user@wiki.example", "*.example", ""]
+)
+def test_a_trusted_host_is_a_host_and_nothing_else(host: str) -> None:
+    with pytest.raises(ValidationError):
+        Tenant(**(make_tenant().model_dump() | {"link_hosts": (host,)}))
+    assert Tenant(**(make_tenant().model_dump() | {"link_hosts": (" Wiki.Example ",)})).link_hosts == (
+        "wiki.example",
+    )

@@ -146,3 +146,21 @@ def test_long_text_is_cut_at_a_word() -> None:
     assert shorten("one  two\nthree", 100) == "one two three"
     assert shorten("one two, three", 12) == "one two…"
     assert len(shorten("x" * 50, 10)) == 10
+
+
+def test_a_links_address_is_named_behind_its_label_where_that_is_asked_for() -> None:
+    html = (
+        '<p>See <a class="x" href="https://wiki.example/vpn?a=1&amp;b=2">the <b>guide</b></a>, '
+        '<a href="javascript:alert(1)">not this</a> <a name="here">nor that</a> '
+        "<A HREF='http://files.example/a b'>files</A> and <a href=https://open.example/>unclosed</p>"
+    )
+    assert html_to_text(html) == "See the guide, not this nor that files and unclosed"
+    assert html_to_text(html, with_addresses=True) == (
+        "See the guide (https://wiki.example/vpn?a=1&b=2), not this nor that "
+        "files (http://files.example/a) and unclosed"
+    )
+
+
+def test_the_address_of_a_link_that_nobody_sees_is_not_named() -> None:
+    html = '<template><a href="https://hidden.example/">x</a></template><p>shown</p>'
+    assert html_to_text(html, with_addresses=True) == "shown"

@@ -15,6 +15,7 @@ from enhancer_dagster.domain.errors import (
     LanguageModelUnavailableError,
 )
 from enhancer_dagster.domain.fallback import format_without_ai
+from enhancer_dagster.domain.links import AllowedLinks
 from enhancer_dagster.domain.outcomes import Usage
 from enhancer_dagster.domain.ports import Completion, LanguageModel
 from enhancer_dagster.domain.prompt import build_prompt
@@ -35,6 +36,7 @@ def synthesize(
     language_model: LanguageModel | None,
     now: datetime,
     deadline: Deadline,
+    links: AllowedLinks,
 ) -> Enhancement:
     """Recommendations for a ticket, or the context as it is where no model's answer can be used.
 
@@ -44,6 +46,7 @@ def synthesize(
         language_model: The gateway; None where there is none.
         now: Time of generation, for the footer.
         deadline: For all models together.
+        links: Which links stay in an answer.
     """
     if language_model is None or not choice.models:
         return _without_ai(gathered, now, choice.why_none)
@@ -52,7 +55,7 @@ def synthesize(
     try:
         completion = language_model.complete(prompt, choice.models, gathered.run.correlation_id, deadline)
         usage = completion.usage
-        checked = check_answer(completion.text, completion.finish_reason, gathered.state.source_ids)
+        checked = check_answer(completion.text, completion.finish_reason, gathered.state.source_ids, links)
     except (
         LanguageModelUnavailableError,
         LanguageModelRefusedError,

@@ -6,7 +6,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from enhancer_dagster.domain.context import WorkflowState
+from enhancer_dagster.domain.links import AllowedLinks
 from enhancer_dagster.domain.outcomes import HistoryRecord, HistoryStatus, Usage
+from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.domain.tickets import Claim, FreeText, TenantId, TicketId
 
 
@@ -66,6 +68,10 @@ class GatheredContext(BaseModel):
     state: WorkflowState
     content_hash: str
     ticket_url: str | None = None
+
+    def allowed_links(self, tenant: Tenant) -> AllowedLinks:
+        """Which links the section may hold: addresses in its sources, hosts that `tenant` trusts."""
+        return AllowedLinks.from_sources(self.state, tenant.link_hosts)
 
 
 class Enhancement(BaseModel):
