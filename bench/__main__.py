@@ -3,6 +3,7 @@
 import typer
 
 from bench import encoder, index, retrieval
+from bench.chaos import command as chaos
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -14,6 +15,7 @@ def _benchmarks() -> None: ...
 app.command("retrieval")(retrieval.main)
 app.command("encoder")(encoder.main)
 app.command("index")(index.main)
+app.command("chaos")(chaos.main)
 
 if __name__ == "__main__":
     app()

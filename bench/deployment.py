@@ -114,7 +114,7 @@ def deployment(system: System = running_system, **settings: Any) -> Iterator[Dep
             ready = ready.model_copy(update={"llm_base_url": services.llm_base_url})
             tenant = add_tenant(ready, services.desk_url)
             with running_system(ready, logs):
-                _await_index(ready, tenant)
+                await_index(ready, tenant)
             with system(ready, logs):
                 live = Deployment(ready, tenant, services, outside)
                 live.enhance(WARM_UP_TICKETS)
@@ -163,7 +163,12 @@ def webhook_of(ticket: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _await_index(settings: Settings, tenant: Tenant) -> None:
+def await_index(settings: Settings, tenant: Tenant) -> None:
+    """Wait until the tenant's first index is published and no run is on its way.
+
+    Raises:
+        ConfigurationError: It takes too long.
+    """
     place, tracker = TenantLocation(settings.index_location, tenant.tenant_id), Tracker(settings)
     give_up_at = time.monotonic() + INDEX_SECONDS
     logger.info("waiting for the first index")

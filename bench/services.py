@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.runtime.system import REPOSITORY, answers
@@ -30,6 +31,7 @@ class Services:
         self.llm_base_url = f"{gateway}/v1"
         self.desk_delay = 0.0
         self._admin = _client(f"{desk_url}/_admin")
+        self._desk = _client(f"{desk_url}/api/v3", authtoken=DESK_KEY)
         self._gateway = _client(gateway)
 
     def delay(self, *, llm: float = 0.0, desk: float = 0.0) -> None:
@@ -51,6 +53,29 @@ class Services:
         for call in calls:
             found.setdefault(call["ticket_id"], []).append(call["seconds"] + self.desk_delay)
         return found
+
+    def writes(self) -> dict[str, list[str]]:
+        """What each ticket was changed to through the API, in order."""
+        calls = self._admin.get("/log", params={"changed": "true"}).raise_for_status().json()["calls"]
+        found: dict[str, list[str]] = {}
+        for call in calls:
+            found.setdefault(call["ticket_id"], []).append(call["text"] or "")
+        return found
+
+    def description(self, ticket_id: str) -> str:
+        """What stands on a ticket now."""
+        shown = self._desk.get(f"/requests/{ticket_id}").raise_for_status().json()
+        return shown["request"]["description"] or ""
+
+    def tell_of_changes(self, url: str, secret: SecretStr) -> None:
+        """Have the service desk send a webhook whenever a ticket is edited, by us too."""
+        target = {
+            "url": url,
+            "secret": secret.get_secret_value(),
+            "scheme": "standard",
+            "events": ["updated"],
+        }
+        self._admin.put("/webhook", json=target).raise_for_status()
 
     def _new_ticket(self, subject: str, description: str, priority: str) -> dict[str, Any]:
         wanted = {
@@ -85,9 +110,10 @@ def running_services(log_folder: Path) -> Iterator[Services]:
         supervisor.stop()
 
 
-def _client(base_url: str) -> httpx.Client:
+def _client(base_url: str, **headers: str) -> httpx.Client:
     # uvicorn closes a connection that was idle for five seconds, maybe just when it is used again.
-    return httpx.Client(base_url=base_url, timeout=60, limits=httpx.Limits(keepalive_expiry=2))
+    limits = httpx.Limits(keepalive_expiry=2)
+    return httpx.Client(base_url=base_url, timeout=60, limits=limits, headers=headers)
 
 
 def bench_environment() -> dict[str, str]:

@@ -27,21 +27,26 @@ class WebhookSender:
         self._webhook = Webhook(secret.get_secret_value())
         self._client = httpx.Client(timeout=TIMEOUT_SECONDS)
 
-    def send(self, payload: Mapping[str, Any]) -> httpx.Response:
-        """Sign and send `payload` as a delivery of its own.
+    def send(self, payload: Mapping[str, Any], delivery_id: str | None = None) -> httpx.Response:
+        """Sign and send `payload`.
+
+        Args:
+            payload: The body.
+            delivery_id: Of a delivery that is sent again; None: a new one.
 
         Raises:
             httpx.HTTPError: No answer came.
         """
         body = json.dumps(payload).encode()
-        return self._client.post(self.address, content=body, headers=self._signed(body))
+        headers = self._signed(body, delivery_id or f"msg_{uuid4().hex}")
+        return self._client.post(self.address, content=body, headers=headers)
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _signed(self, body: bytes) -> dict[str, str]:
-        delivery_id, now = f"msg_{uuid4().hex}", datetime.now(UTC)
+    def _signed(self, body: bytes, delivery_id: str) -> dict[str, str]:
+        now = datetime.now(UTC)
         return {
             "content-type": "application/json",
             "webhook-id": delivery_id,
