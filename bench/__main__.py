@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import encoder, index, retrieval
+from bench import bridge, burst, encoder, idle, index, latency, peers, retrieval
 from bench.chaos import command as chaos
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -12,6 +12,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 def _benchmarks() -> None: ...
 
 
+app.command("latency")(latency.main)
+app.command("burst")(burst.main)
+app.command("bridge")(bridge.main)
+app.command("idle")(idle.main)
+app.command("peers")(peers.main)
 app.command("retrieval")(retrieval.main)
 app.command("encoder")(encoder.main)
 app.command("index")(index.main)
