@@ -69,6 +69,16 @@ class Settings(BaseSettings):
         default=30, gt=0, description="Texts of finished jobs, and quarantined bodies."
     )
     retention_jobs_days: float = Field(default=90, gt=0, description="Finished jobs themselves.")
+    retention_runs_days: float = Field(
+        default=30, gt=0, description="Ended runs with events, logs and op outputs."
+    )
+    retention_ticks_days: float = Field(default=7, gt=0, description="Ticks that requested or failed.")
+    retention_skipped_ticks_days: float = Field(default=1, gt=0, description="Ticks that found nothing.")
+    retention_history_days: float | None = Field(
+        default=None, gt=0, description="Rows of history; none: for ever."
+    )
+    retention_cron: str = Field(default="20 3 * * *", description="When that is pruned, UTC.")
+
     dagster_host: str = "127.0.0.1"
     dagster_port: int = 3000
 
@@ -82,6 +92,10 @@ class Settings(BaseSettings):
         description="A claim's lease until its run starts; longer than all run slots need for their turn.",
     )
     poll_seconds: float = Field(default=19.4, description="Length of the sensor's long poll.")
+
+    missed_ticket_poll_seconds: int = Field(
+        default=120, ge=1, description="How often service desks are asked for tickets without a webhook."
+    )
 
     node_timeout_seconds: float = 10
     context_timeout_seconds: float = 30

@@ -109,6 +109,20 @@ class LiveSystem:
         assert "errors" not in body, body["errors"]
         return body["data"]
 
+    def launch(self, job: str, **tags: str) -> str:
+        """Launch a run of a job as the UI's launchpad does; the run's id."""
+        selector = {
+            "repositoryLocationName": "enhancer", "repositoryName": "__repository__", "pipelineName": job,
+        }  # fmt: skip
+        metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+        data = self.graphql(
+            """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+                 __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
+            params={"selector": selector, "runConfigData": {}, "executionMetadata": metadata},
+        )
+        assert data["launchRun"]["__typename"] == "LaunchRunSuccess", data
+        return data["launchRun"]["run"]["runId"]
+
     def finished_run(self, run_id: str) -> dict[str, Any]:
         """A run as the UI shows it, once it has ended."""
         query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }"
@@ -131,7 +145,9 @@ def live_system(folder: Path, **settings: Any) -> Iterator[LiveSystem]:
     ports = {name: free_port() for name in ("webhook_port", "claim_port", "dagster_port")}
     with llm_server() as llm, running_simulator(Simulator()) as desk:
         gateway = {"llm_base_url": llm.url, "llm_api_key": "test-llm-key", "llm_model": "test-model"}
-        chosen = {"data_dir": folder, "allow_http": True} | ports | gateway | settings
+        # Tenants of many tests share one service desk: polling would give each the others' tickets.
+        quiet = {"missed_ticket_poll_seconds": 86_400}
+        chosen = {"data_dir": folder, "allow_http": True} | ports | gateway | quiet | settings
         with ready_installation(Settings.model_validate(chosen)) as ready:
             yield from _served(ready, desk, llm, folder)
 

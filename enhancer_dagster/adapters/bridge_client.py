@@ -19,7 +19,7 @@ from enhancer_dagster.domain.errors import (
     PermanentError,
 )
 from enhancer_dagster.domain.outcomes import HistoryRecord
-from enhancer_dagster.domain.ports import Finish, JobRow
+from enhancer_dagster.domain.ports import Enqueued, Finish, JobRow
 from enhancer_dagster.domain.tickets import Claim
 
 CONNECT_SECONDS = 3.0
@@ -28,15 +28,6 @@ ATTEMPTS = 6
 """A bridge or database that restarts is back after a few seconds: 0.25 + 0.5 + 1 + 2 + 2 s between them."""
 
 PAGE = 500
-
-
-@dataclass(frozen=True)
-class Enqueued:
-    """What became of a ticket that was reported: "queued", "duplicate" or "known" (a job covers it)."""
-
-    status: str
-    job_id: UUID
-    correlation_id: UUID
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ _JOB_FIELDS = {field.name for field in fields(JobRow)}
 
 
 class BridgeClient:
-    """Implements `domain.ports.JobQueue`, and what the reconciler and the shell need beside it.
+    """Implements `JobQueue`, `TicketIntake` and `QueueLedger` of `domain.ports`, and what the shell needs.
 
     Every method raises `BridgeUnavailableError` where the bridge cannot be reached or answers 5xx, after
     trying for some seconds where repeating is harmless, and `ConfigurationError` where it does not accept

@@ -69,6 +69,12 @@ ROWS = """
       AND (%(since)s::timestamptz IS NULL OR started_at >= %(since)s)
     ORDER BY started_at DESC LIMIT %(limit)s
 """
+PRUNE = """
+    DELETE FROM pipeline.enhancement_history WHERE id IN (
+        SELECT id FROM pipeline.enhancement_history
+        WHERE completed_at < %s AND updated_at < %s AND status <> 'pending' LIMIT %s)
+"""
+PRUNE_ROWS = 5_000
 TEXT_LIMIT = 100
 """Width of the columns `llm_provider` and `llm_model`."""
 
@@ -119,6 +125,20 @@ class PostgresHistory:
         with self._database.transaction() as connection:
             rows = connection.execute(WITHOUT_AI, {"tenant_id": tenant_id, "since": since}).fetchall()
         return [row["job_id"] for row in rows]
+
+    def prune(self, before: datetime) -> int:
+        """Forget rows that ended and were last changed before that moment, in small transactions.
+
+        Returns:
+            How many.
+        """
+        pruned = 0
+        while True:
+            with self._database.transaction() as connection:
+                count = connection.execute(PRUNE, [before, before, PRUNE_ROWS]).rowcount
+            pruned += count
+            if count < PRUNE_ROWS:
+                return pruned
 
     def rows(
         self,

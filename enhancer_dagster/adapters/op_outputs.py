@@ -1,5 +1,7 @@
 """Outputs of ops as readable JSON in PostgreSQL, where every worker finds them."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -17,6 +19,8 @@ LOAD = """
     WHERE run_id = %(run_id)s AND step_key = %(step_key)s
       AND name = %(name)s AND mapping_key = %(mapping_key)s
 """
+DELETE = "DELETE FROM pipeline.op_outputs WHERE run_id = ANY(%s)"
+OLD_RUNS = "SELECT run_id FROM pipeline.op_outputs GROUP BY run_id HAVING max(created_at) < %s"
 
 
 class OpOutputs:
@@ -46,3 +50,13 @@ class OpOutputs:
                 "re-execute all steps instead"
             )
         return row["value"]
+
+    def run_ids(self, before: datetime) -> Sequence[str]:
+        """Runs all of whose outputs were stored before that moment."""
+        with self._database.transaction() as connection:
+            return [row["run_id"] for row in connection.execute(OLD_RUNS, [before]).fetchall()]
+
+    def delete(self, run_ids: Sequence[str]) -> int:
+        """Forget the outputs of these runs; returns how many there were."""
+        with self._database.transaction() as connection:
+            return connection.execute(DELETE, [list(run_ids)]).rowcount

@@ -25,10 +25,12 @@ STATE_AFTER = {
 }
 
 KNOWN_CHANGE: Final = """
-    -- A job that will see, or whose run saw, what the ticket was at a moment.
+    -- A job that will see, or whose run saw, what the ticket was at a moment. One that failed covers all
+    -- until its end: a person runs it again, and its own writes shall not start it anew.
     SELECT job_id, correlation_id FROM bridge.jobs
     WHERE tenant_id = %(tenant_id)s AND ticket_id = %(ticket_id)s
-        AND greatest(changed_at, started_at) >= %(changed_at)s
+        AND greatest(changed_at, started_at, CASE WHEN state IN ('failed', 'dead') THEN finished_at END)
+            >= %(changed_at)s
     ORDER BY received_at DESC LIMIT 1
 """
 

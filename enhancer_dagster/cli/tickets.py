@@ -59,7 +59,7 @@ def enhance(
     with installation() as settings:
         if not dry_run:
             bridge = BridgeClient(settings.claim_api, required(settings.claim_token, "ENHANCER_CLAIM_TOKEN"))
-            taken = bridge.enqueue(tenant, ticket)
+            taken = bridge.enqueue(tenant, ticket, event="asked for by hand", asked_again=True)
             console.print(f"queued as job {taken.job_id}; see: enhancer history --ticket {ticket}")
             return
         from enhancer_dagster.defs.dry_run import dry_run_ticket

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from enhancer_dagster.adapters.bridge_client import BridgeClient
 from enhancer_dagster.adapters.history import PostgresHistory
 from enhancer_dagster.adapters.llm import OpenAiGateway
+from enhancer_dagster.adapters.op_outputs import OpOutputs
 from enhancer_dagster.adapters.secrets import Cipher
 from enhancer_dagster.adapters.service_desk import PostgresTokenStore, ServiceDeskConnector
 from enhancer_dagster.adapters.tenants import TenantStore
@@ -37,6 +38,7 @@ def ports_of(settings: Settings) -> Ports:
         search=snapshot_search(settings),
         history=PostgresHistory(Database(settings.history_database_url or url, max_size=2)),
         queue=bridge,
+        intake=bridge,
         ledger=bridge,
         language_model=language_model,
         why_no_language_model=why_none,
@@ -46,6 +48,15 @@ def ports_of(settings: Settings) -> Ports:
 def snapshot_search(settings: Settings) -> SnapshotSearch:
     """The index, one object a process, so that what was loaded before a fork is used after it."""
     return _snapshot_search(settings.index_location, settings.data_dir / "index-cache")
+
+
+def op_outputs(settings: Settings) -> OpOutputs:
+    """Where the outputs of ops are.
+
+    Raises:
+        ConfigurationError: There is no database.
+    """
+    return OpOutputs(Database(required(settings.database_url, "ENHANCER_DATABASE_URL")))
 
 
 @lru_cache(maxsize=2)

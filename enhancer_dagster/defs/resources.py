@@ -8,9 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from enhancer_dagster.adapters.op_outputs import OpOutputs
-from enhancer_dagster.database import Database
-from enhancer_dagster.defs.assembly import ports_of, required
+from enhancer_dagster.defs.assembly import op_outputs, ports_of
 from enhancer_dagster.defs.attempts import RunClock
 from enhancer_dagster.defs.io_manager import PostgresIOManager
 from enhancer_dagster.domain.deadlines import Deadline
@@ -42,9 +40,7 @@ def ports_resource(context: dg.InitResourceContext) -> Ports:
 @dg.io_manager(required_resource_keys={"settings"}, description="Op outputs as JSON in PostgreSQL.")
 def io_manager_resource(context: dg.InitResourceContext) -> PostgresIOManager:
     """Where op outputs are."""
-    return PostgresIOManager(
-        OpOutputs(Database(required(context.resources.settings.database_url, "ENHANCER_DATABASE_URL")))
-    )
+    return PostgresIOManager(op_outputs(context.resources.settings))
 
 
 def default_resources() -> Mapping[str, dg.ResourceDefinition]:

@@ -28,12 +28,15 @@ class TicketQuery:
     """Which tickets a list call is after, oldest change first, at most 100 rows from `start_index` (from 1).
 
     Attributes:
-        updated_since: Only those changed at or after this moment.
-        created_since: Only those created at or after this moment.
+        updated_since: Only those changed at or after this moment; creation is a change.
+        edited_since: Only those whose time of change is at or after this moment. On premises a ticket that
+            was never changed has none.
+        created_since: Only those created at or after this moment; with it alone, oldest creation first.
         statuses: Only those in a status of one of these names; empty means any.
     """
 
     updated_since: datetime | None = None
+    edited_since: datetime | None = None
     created_since: datetime | None = None
     statuses: tuple[str, ...] = ()
     start_index: int = 1
@@ -231,6 +234,33 @@ class JobQueue(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Enqueued:
+    """What became of a ticket that was reported: "queued", "duplicate" or "known" (a job covers it)."""
+
+    status: str
+    job_id: UUID
+    correlation_id: UUID
+
+
+class TicketIntake(Protocol):
+    """Where tickets are reported whose webhook never came."""
+
+    def enqueue(
+        self,
+        tenant_id: str,
+        ticket_id: str,
+        *,
+        subject: str | None = None,
+        priority: str = "",
+        event: str = "",
+        created_at: datetime | None = None,
+        changed_at: datetime | None = None,
+    ) -> Enqueued:
+        """Report a ticket; nothing is enqueued where a job covers what it was at `changed_at`."""
+        ...
+
+
 class QueueLedger(Protocol):
     """What the queue knows, for the reconciler."""
 
@@ -272,6 +302,7 @@ class Ports:
     search: ContextSearch
     history: History
     queue: JobQueue
+    intake: TicketIntake
     ledger: QueueLedger
     language_model: LanguageModel | None
     why_no_language_model: str = ""

@@ -4,12 +4,15 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.runtime.installation import environment_of
 from tests.live import LiveSystem, eventually, free_port
 
@@ -80,6 +83,25 @@ def test_a_dry_run_shows_the_section_and_writes_nothing(live: LiveSystem) -> Non
     assert live.description(ticket_id) == "<p>Since the update</p>"
     assert not live.history.rows(ticket_id=ticket_id, tenant_id=tenant.tenant_id)
     assert "999999" in refused(live, "enhance", "999999", "--tenant", tenant.tenant_id, "--dry-run")
+
+
+def test_a_ticket_that_is_asked_for_is_enhanced_although_its_text_is_as_it_was(live: LiveSystem) -> None:
+    tenant = live.add_tenant()
+    ticket_id = live.new_ticket("The lift is slow", "<p>Since Monday</p>")
+    assert enhanced_by_hand(live, tenant, ticket_id, 1) == [False]
+    assert enhanced_by_hand(live, tenant, ticket_id, 2) == [False, False]
+    assert live.description(ticket_id).count("Correlation ID:") == 1
+
+
+def enhanced_by_hand(live: LiveSystem, tenant: Tenant, ticket_id: str, count: int) -> list[bool]:
+    """Whether each completed job of the ticket was skipped, once there are so many."""
+    assert "queued as job" in enhancer(live, "enhance", ticket_id, "--tenant", tenant.tenant_id)
+
+    def completed() -> Sequence[dict[str, Any]]:
+        rows = live.history.rows(ticket_id=ticket_id, status="completed")
+        return rows if len(rows) == count else []
+
+    return [row["skipped"] for row in eventually(completed, "it is enhanced")]
 
 
 def test_a_test_webhook_leads_to_a_row_of_history(live: LiveSystem) -> None:

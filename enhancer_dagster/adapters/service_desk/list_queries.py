@@ -31,21 +31,27 @@ def page(start_index: int, row_count: int = MOST_ROWS) -> dict[str, object]:
 
 
 def ticket_list_info(query: TicketQuery) -> dict[str, object]:
-    """What finds the tickets of `query`, oldest change first."""
+    """What finds the tickets of `query`, in its order."""
     criteria: list[Criterion] = []
     if query.updated_since is not None:
         criteria.append(changed_since(query.updated_since))
+    if query.edited_since is not None:
+        criteria.append(_at_or_after("last_updated_time", query.edited_since))
     if query.created_since is not None:
         criteria.append(_at_or_after("created_time", query.created_since))
     if query.statuses:
         criteria.append({"field": "status.name", "condition": "is", "values": list(query.statuses)})
     return {
         **page(query.start_index, query.row_count),
-        "sort_field": "last_updated_time",
+        "sort_field": "created_time" if _by_creation(query) else "last_updated_time",
         "sort_order": "asc",
         "fields_required": list(TICKET_FIELDS),
         **search(criteria),
     }
+
+
+def _by_creation(query: TicketQuery) -> bool:
+    return query.created_since is not None and query.updated_since is None and query.edited_since is None
 
 
 def article_list_info(start_index: int, updated_since: datetime | None) -> dict[str, object]:

@@ -1,8 +1,6 @@
 """Step one: the ticket as it is now, whether it is due, and what is known that bears on it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID
 
 from loguru import logger
 
@@ -15,15 +13,14 @@ from enhancer_dagster.domain.context import (
     WorkflowState,
 )
 from enhancer_dagster.domain.deadlines import Deadline
-from enhancer_dagster.domain.errors import DatabaseUnavailableError, TransientError
+from enhancer_dagster.domain.errors import TransientError
 from enhancer_dagster.domain.gathering import gather_nodes
-from enhancer_dagster.domain.outcomes import LastEnhancement
 from enhancer_dagster.domain.ports import ContextSearch, History, JobQueue, ServiceDesk
-from enhancer_dagster.domain.section import find_sections, strip_sections
-from enhancer_dagster.domain.steps.ownership import ownership_test
+from enhancer_dagster.domain.section import strip_sections
+from enhancer_dagster.domain.steps.due import hash_of_own_text, why_not_due
 from enhancer_dagster.domain.steps.values import GatheredContext, TicketRun
 from enhancer_dagster.domain.tenants import Tenant
-from enhancer_dagster.domain.text import content_hash, html_to_text
+from enhancer_dagster.domain.text import html_to_text
 from enhancer_dagster.domain.tickets import Claim, Ticket
 
 
@@ -78,9 +75,10 @@ def gather_context(
     """
     total = deadline.within(limits.total_seconds)
     ticket, errors = _ticket_or_webhook(claim, ports.desk, total.within(limits.node_seconds))
-    text = html_to_text(strip_sections(ticket.description or "", _is_ours(ticket, tenant, ports)))
-    said = content_hash(ticket.subject, text)
-    if not errors and (reason := _not_due(claim, ticket, tenant, said, ports.history)):
+    said = hash_of_own_text(ticket, tenant.tenant_id, ports.history, ports.queue)
+    if not errors and (
+        reason := why_not_due(ticket, tenant, said, ports.history, asked_again=claim.asked_again)
+    ):
         return NotDue(reason)
     # Look-alikes stay on the ticket, since they are user text, but nothing that looks like our own
     # writing is searched with or put into a prompt.
@@ -110,36 +108,6 @@ def _ticket_or_webhook(
             priority=claim.job.priority,
         )
         return told, (NodeError(node_name=TICKET_DETAILS, message=str(error)),)
-
-
-def _is_ours(ticket: Ticket, tenant: Tenant, ports: ContextPorts) -> Callable[[UUID], bool]:
-    found = [section.correlation_id for section in find_sections(ticket.description or "")]
-    return ownership_test(ports.history, ports.queue, tenant.tenant_id, ticket.ticket_id, found)
-
-
-def _not_due(claim: Claim, ticket: Ticket, tenant: Tenant, said: str, history: History) -> str | None:
-    if ticket.is_trashed:
-        return "the ticket is in the trash"
-    if not ticket.is_open:
-        return f"the ticket is no longer open ({ticket.status})"
-    if not tenant.enhance.admits(ticket):
-        return "the tenant's filter leaves this ticket out"
-    if claim.asked_again:
-        return None
-    last = _last_enhancement(ticket, tenant, history)
-    if last and last.content_hash == said:
-        return "its text is what was last enhanced"
-    return None
-
-
-def _last_enhancement(ticket: Ticket, tenant: Tenant, history: History) -> LastEnhancement | None:
-    try:
-        return history.last_enhancement(tenant.tenant_id, ticket.ticket_id)
-    except DatabaseUnavailableError:
-        # Without a section the ticket is new to us. With one, going on could answer our own edit.
-        if find_sections(ticket.description or ""):
-            raise
-        return None
 
 
 def _search(
