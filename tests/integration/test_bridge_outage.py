@@ -24,16 +24,20 @@ from enhancer_dagster.adapters.secrets import Cipher, generate_key
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.database import Database, migrate
 from enhancer_dagster.domain.errors import BridgeUnavailableError, DatabaseUnavailableError
-from enhancer_dagster.runtime.postgres import EmbeddedPostgres, embedded_postgres
+from enhancer_dagster.runtime.postgres import EmbeddedPostgres
 from tests.bridge_server import TOKEN, RunningBridge, eventually, running_bridge
 from tests.factories import make_tenant
 
 
 @pytest.fixture(scope="module")
 def own_postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server that a test may stop."""
-    with embedded_postgres(open_folder / "outage") as server:
+    """A server that a test may stop: nobody starts it again."""
+    server = EmbeddedPostgres(open_folder / "outage")
+    server.start()
+    try:
         yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture
