@@ -11,6 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
 MAX_HEAD_BYTES = 64 * 1024
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+"""Chunk sizes, extensions and trailers count here, which no limit on the body sees."""
 
 
 class ImpatientProtocol(HttpToolsProtocol):
@@ -19,7 +21,8 @@ class ImpatientProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
-        self._head_bytes: int | None = 0
+        self._in_head = True
+        self._request_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request."""
@@ -32,23 +35,24 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and give up on a head without end."""
+        """Feed the parser, and give up on a head or a request without end."""
         super().data_received(data)
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(b"431 Request Header Fields Too Large")
+        self._request_bytes += len(data)
+        if self._in_head and self._request_bytes > MAX_HEAD_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large")
+        elif self._request_bytes > MAX_REQUEST_BYTES:
+            self._refuse(b"413 Content Too Large")
 
     def on_message_begin(self) -> None:
         """A request begins: its head is due."""
         super().on_message_begin()
-        self._head_bytes = 0
+        self._in_head, self._request_bytes = True, 0
         self._expect(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         """The head is there: the rest is due."""
         super().on_headers_complete()
-        self._head_bytes = None
+        self._in_head = False
         self._expect(REQUEST_SECONDS)
 
     def on_message_complete(self) -> None:

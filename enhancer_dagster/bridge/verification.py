@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from standardwebhooks.webhooks import hmac_data
 
-from enhancer_dagster.domain.tenants import Tenant
+from enhancer_dagster.domain.tenants import MOST_WEBHOOK_SECRETS, Tenant
 
 TOLERANCE_SECONDS = 300
 REMEMBER_SECONDS = 30 * 86400
 REMEMBER_BODY_SECONDS = 600
 """Without id and timestamp the same body may well be a new event, so it counts as a repeat only this long."""
 
-SECRETS_TRIED = 2
+SECRETS_TRIED = MOST_WEBHOOK_SECRETS
 """At least; dummies fill up, so that a rotation under way does not show either."""
 
 MAX_SIGNATURES = 16

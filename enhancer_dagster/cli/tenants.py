@@ -11,7 +11,7 @@ from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.cli.common import console, installation, operator, print_json
 from enhancer_dagster.database import Database
 from enhancer_dagster.domain.errors import ConfigurationError
-from enhancer_dagster.domain.tenants import Edition, Tenant, WriteBack
+from enhancer_dagster.domain.tenants import MOST_WEBHOOK_SECRETS, Edition, Tenant, WriteBack
 from enhancer_dagster.settings import Settings
 
 app = typer.Typer(help="Who is served, and with which secrets.", no_args_is_help=True)
@@ -179,6 +179,11 @@ def rotate_secret(
             )
             console.print(f"{tenant_id} now has one valid webhook secret.")
             return
+        if len(tenant.webhook_secrets) >= MOST_WEBHOOK_SECRETS:
+            raise ConfigurationError(
+                f"{len(tenant.webhook_secrets)} webhook secrets of {tenant_id} are valid already: once its "
+                f"senders use the newest, run enhancer tenants rotate-secret {tenant_id} --drop-old"
+            )
         secret = generate_webhook_secret()
         rotated = tenant.model_copy(update={"webhook_secrets": (secret, *tenant.webhook_secrets)})
         tenants.update(rotated, operator(), "rotate-secret")

@@ -16,6 +16,9 @@ HostName = Annotated[
 ]
 """A host's name or IPv4 address, without scheme, port and path."""
 
+MOST_WEBHOOK_SECRETS = 3
+"""Valid at once: one in use, its successor, and one more for a sender that lags behind."""
+
 
 class Edition(StrEnum):
     """The two kinds of ServiceDesk Plus, which differ in addresses, log-in and a few words."""

@@ -62,8 +62,37 @@ def test_a_chunked_body_without_end_is_refused(bridge: RunningBridge) -> None:
 
 
 @pytest.mark.parametrize(
+    "endless",
+    [b"1;" + b"x" * 65536 + b"\r\nx\r\n", b"0\r\n" + b"X-Trailer: x\r\n" * 5000],
+    ids=["chunk extensions", "trailers"],
+)
+def test_what_surrounds_a_body_has_an_end_too(bridge: RunningBridge, endless: bytes) -> None:
+    answer = exchange(bridge, HEAD + CHUNKED + b"\r\n", *[endless] * 400)
+    assert answer[:10] in (b"HTTP/1.1 4", b"")
+    assert bridge.send(ticket_id=uuid4().hex).status_code == 202
+
+
+@pytest.mark.parametrize(
     "request_bytes",
     [
+        HEAD + CLOSE + b"Content-Length: +2\r\n\r\n{}",
+        HEAD + CLOSE + b"Content-Length: 2, 2\r\n\r\n{}",
+        HEAD + CLOSE + b"Content-Length: \xb2\r\n\r\n{}",
+        HEAD + CLOSE + b"Content-Length : 2\r\n\r\n{}",
+        HEAD + CLOSE + b"Transfer-Encoding: gzip\r\n\r\n{}",
+        HEAD + CLOSE + b"Transfer-Encoding: chunked, gzip\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        HEAD + CLOSE + CHUNKED + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n",
+        HEAD + CLOSE + CHUNKED + b"\r\n-2\r\n{}\r\n0\r\n\r\n",
+        HEAD + CLOSE + CHUNKED + b"\r\n" + b"f" * 17 + b"\r\n{}\r\n0\r\n\r\n",
+        HEAD + CLOSE + CHUNKED + b"\r\n0x2\r\n{}\r\n0\r\n\r\n",
+        HEAD + CLOSE + CHUNKED + b"\r\n2\r\n{}x\r\n0\r\n\r\n",
+        HEAD + CLOSE + CHUNKED + b'\r\n2;a="b\r\n{}\r\n0\r\nX: y\r\n\r\n',
+        HEAD + CLOSE + b"X-Folded: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + CLOSE + b"Expect: 200-ok\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + CLOSE + b"Host: other\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + CLOSE + b"Cookie: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD.replace(b"/acme", b"/acme/../..//%2e%2e/acme") + CLOSE + b"Content-Length: 0\r\n\r\n",
+        HEAD.replace(b"/acme", b"?x=\x80") + CLOSE + b"Content-Length: 0\r\n\r\n",
         HEAD + CLOSE + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x",
         HEAD + CLOSE + CHUNKED + b"Content-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         HEAD + CLOSE + b"Content-Length: -1\r\n\r\n{}",
