@@ -12,7 +12,8 @@ from enhancer_dagster.cli.common import console
 from enhancer_dagster.domain.text import html_to_text, shorten
 from enhancer_dagster.runtime.demo_report import DemoReport, DemoTicket
 
-SHOWN_IN_FULL = 2
+SHOWN_IN_FULL = 20
+"""Tickets shown before and after; with more, the table and the UI have the rest."""
 ROWS = 24
 COLOURS = {"queued": "white", "pending": "yellow", "completed": "green", "failed": "red"}
 
