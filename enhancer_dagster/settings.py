@@ -105,6 +105,16 @@ class Settings(BaseSettings):
 
     similar_tickets_limit: int = Field(default=5, ge=0)
     kb_articles_limit: int = Field(default=3, ge=0)
+    search_ticket_lexical_weight: float = Field(
+        default=0.5, ge=0, le=1, description="Share of common words in a ticket's score; the rest is meaning."
+    )
+    search_ticket_floor: float = Field(
+        default=0.33, ge=0, le=1, description="No ticket with a lower score is offered."
+    )
+    search_article_lexical_weight: float = Field(
+        default=0.13, ge=0, le=1, description="The same for articles, which are asked for in other words."
+    )
+    search_article_floor: float = Field(default=0.32, ge=0, le=1)
 
     llm_provider: str = "openrouter"
     llm_base_url: str = "https://openrouter.ai/api/v1"
@@ -146,6 +156,16 @@ class Settings(BaseSettings):
     def index_location(self) -> str:
         """Path or fsspec URL under which the snapshots are."""
         return self.index_url or str(self.data_dir / "index")
+
+    @property
+    def index_cache(self) -> Path:
+        """Where snapshots of a remote location are kept."""
+        return self.data_dir / "index-cache"
+
+    @property
+    def index_work(self) -> Path:
+        """Where builds keep corpora, vectors and encoders."""
+        return self.data_dir / "index-work"
 
 
 def load_settings() -> Settings:

@@ -2,7 +2,7 @@
 
 import typer
 
-from enhancer_dagster.cli import doctor, quarantine, retry, simulator, system, tenants, tickets
+from enhancer_dagster.cli import doctor, index, quarantine, retry, search, simulator, system, tenants, tickets
 
 app = typer.Typer(
     help="Enhances ServiceDesk Plus tickets: `enhancer demo` shows it, `enhancer up` runs it.",
@@ -12,7 +12,9 @@ app = typer.Typer(
 system.register(app)
 tickets.register(app)
 retry.register(app)
+search.register(app)
 doctor.register(app)
 simulator.register(app)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(index.app, name="index")

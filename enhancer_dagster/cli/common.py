@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from enhancer_dagster.domain.errors import EnhancerError
+from enhancer_dagster.domain.errors import EnhancerError, IndexUnavailableError
 from enhancer_dagster.settings import Settings, load_settings
 
 console = Console()
@@ -45,6 +45,24 @@ def clear_errors() -> Iterator[None]:
             name = ".".join(str(part) for part in problem["loc"])
             errors.print(f"[red]error:[/red] {name}: {problem['msg']}", highlight=False)
         raise typer.Exit(1) from error
+
+
+def require_index(settings: Settings, tenant_id: str) -> None:
+    """Stop where the tenant has no index, and say who has one.
+
+    Raises:
+        IndexUnavailableError: Nothing is published for this tenant.
+        ConfigurationError: The tenant's id is none.
+    """
+    from enhancer_dagster.search.location import TenantLocation, tenants_with_index
+
+    if TenantLocation(settings.index_location, tenant_id).has_pointer():
+        return
+    known = ", ".join(tenants_with_index(settings.index_location)) or "nobody"
+    raise IndexUnavailableError(
+        f"no index of tenant {tenant_id!r} is published at {settings.index_location}; there is one of "
+        f"{known}. `enhancer index build --tenant {tenant_id}` builds it"
+    )
 
 
 def operator() -> str:

@@ -16,6 +16,7 @@ from enhancer_dagster.database import Database
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.ports import Ports
 from enhancer_dagster.search.query import SnapshotSearch
+from enhancer_dagster.search.settings import SearchSettings
 from enhancer_dagster.settings import Settings
 
 
@@ -47,7 +48,7 @@ def ports_of(settings: Settings) -> Ports:
 
 def snapshot_search(settings: Settings) -> SnapshotSearch:
     """The index, one object a process, so that what was loaded before a fork is used after it."""
-    return _snapshot_search(settings.index_location, settings.data_dir / "index-cache")
+    return _snapshot_search(settings.index_location, settings.index_cache, SearchSettings.of(settings))
 
 
 def op_outputs(settings: Settings) -> OpOutputs:
@@ -60,8 +61,8 @@ def op_outputs(settings: Settings) -> OpOutputs:
 
 
 @lru_cache(maxsize=2)
-def _snapshot_search(location: str, cache_dir: Path) -> SnapshotSearch:
-    return SnapshotSearch(location, cache_dir)
+def _snapshot_search(location: str, cache_dir: Path, search: SearchSettings) -> SnapshotSearch:
+    return SnapshotSearch(location, cache_dir, search)
 
 
 @lru_cache(maxsize=2)

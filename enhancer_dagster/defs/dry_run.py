@@ -11,6 +11,7 @@ import dagster as dg
 from enhancer_dagster.defs.assembly import ports_of
 from enhancer_dagster.defs.build import build_defs
 from enhancer_dagster.defs.config import FIRST_OP, JOB_NAME, EnhanceTicketConfig
+from enhancer_dagster.defs.in_process import why_it_failed
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import PermanentError
 from enhancer_dagster.domain.outcomes import HistoryRecord, LastEnhancement
@@ -59,7 +60,7 @@ def dry_run_ticket(settings: Settings, tenant_id: str, ticket_id: str) -> DryRun
         run_config=dg.RunConfig(ops={FIRST_OP: config}), raise_on_error=False
     )
     if not result.success:
-        raise PermanentError(_why_it_failed(result))
+        raise PermanentError(why_it_failed(result))
     if not result.events_for_node("record_outcome"):
         raise PermanentError("the ticket is closed, in the trash, or left out by the tenant's filter")
     written: WrittenSection = result.output_for_node("update_ticket")
@@ -68,14 +69,6 @@ def dry_run_ticket(settings: Settings, tenant_id: str, ticket_id: str) -> DryRun
         result.output_for_node("gather_context"),
         result.output_for_node("synthesize_enhancement"),
     )
-
-
-def _why_it_failed(result: dg.ExecuteInProcessResult) -> str:
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data.user_failure_data
-            return (failure and failure.description) or event.message or "the run failed"
-    return "the run failed"
 
 
 class _ReadOnlyDesks:

@@ -2,10 +2,9 @@
 
 from importlib import import_module
 
-from upath import UPath
-
 from enhancer_dagster.adapters.llm import preload as preload_llm
 from enhancer_dagster.defs.assembly import snapshot_search
+from enhancer_dagster.search.location import tenants_with_index
 from enhancer_dagster.settings import load_settings
 
 
@@ -14,9 +13,4 @@ def preload() -> None:
     settings = load_settings()
     import_module("httpcore")  # httpx imports it with its first client: 0.5 CPU seconds a worker
     preload_llm()
-    snapshot_search(settings).preload(_tenants_with_index(settings.index_location))
-
-
-def _tenants_with_index(location: str) -> list[str]:
-    folder = UPath(location)
-    return [child.name for child in folder.iterdir() if child.is_dir()] if folder.exists() else []
+    snapshot_search(settings).preload(tenants_with_index(settings.index_location))

@@ -33,6 +33,12 @@ def new_snapshot_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(3)}"
 
 
+def tenants_with_index(location: str | Path) -> list[str]:
+    """The tenants that have a folder at `location`, in order."""
+    folder = UPath(location)
+    return sorted(child.name for child in folder.iterdir() if child.is_dir()) if folder.exists() else []
+
+
 class TenantLocation:
     """The snapshots of one tenant.
 

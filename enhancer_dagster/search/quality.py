@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from enhancer_dagster.search import checks
+from enhancer_dagster.search.content import IndexContent
 from enhancer_dagster.search.corpus_index import CorpusIndex, Hit
 from enhancer_dagster.search.documents import Document, Query
 from enhancer_dagster.search.perturbation import perturbed
 from enhancer_dagster.search.settings import CorpusWeights, SearchSettings
-from enhancer_dagster.search.snapshot import TICKETS, Snapshot
+from enhancer_dagster.search.snapshot import ARTICLES, TICKETS, Snapshot
 
 _DEPTH = 100  # hits that average precision looks at
 
@@ -86,6 +87,25 @@ def evaluate(
         offered=float(means[3]),
         ann_recall_at_10=_agreement(snapshot, index, asked),
     )
+
+
+def evaluate_all(
+    snapshot: Snapshot,
+    content: IndexContent,
+    settings: SearchSettings,
+    *,
+    known: Mapping[str, Collection[str]] | None = None,
+    queries: int = 200,
+) -> dict[str, Quality]:
+    """Measure every corpus that has documents; arguments as in `evaluate`, `known` about tickets."""
+    documents = {TICKETS: content.tickets, ARTICLES: content.articles}
+    return {
+        name: evaluate(
+            snapshot, rows, settings, corpus=name, known=known if name == TICKETS else None, queries=queries
+        )
+        for name, rows in documents.items()
+        if rows
+    }
 
 
 def sample_neighbours(

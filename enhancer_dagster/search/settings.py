@@ -1,6 +1,9 @@
 """What can be tuned about searching and building; defaults were chosen on labelled sets (docs/search.md)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from enhancer_dagster.settings import Settings
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -45,6 +48,22 @@ class SearchSettings:
     posting_budget: int = 500_000
     refresh_seconds: float = 1.0
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """With the weights and floors of the installation."""
+        return cls(
+            tickets=replace(
+                TICKETS,
+                lexical_weight=settings.search_ticket_lexical_weight,
+                floor=settings.search_ticket_floor,
+            ),
+            articles=replace(
+                ARTICLES,
+                lexical_weight=settings.search_article_lexical_weight,
+                floor=settings.search_article_floor,
+            ),
+        )
+
 
 @dataclass(frozen=True)
 class BuildSettings:
@@ -65,3 +84,12 @@ class BuildSettings:
     exact_up_to: int = 50_000
     threads: int = 2
     seed: int = 20_251_102
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """With the model and the weights of the installation."""
+        return cls(
+            model=settings.embedding_model,
+            revision=settings.embedding_revision,
+            search=SearchSettings.of(settings),
+        )

@@ -14,6 +14,7 @@ import pytest
 
 from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.runtime.installation import environment_of
+from enhancer_dagster.simulator.faults import Fault, FaultKind
 from tests.live import LiveSystem, eventually, free_port
 
 ENHANCER = Path(sys.executable).parent / "enhancer"
@@ -102,6 +103,27 @@ def enhanced_by_hand(live: LiveSystem, tenant: Tenant, ticket_id: str, count: in
         return rows if len(rows) == count else []
 
     return [row["skipped"] for row in eventually(completed, "it is enhanced")]
+
+
+def test_an_index_is_built_where_the_ui_shows_it(live: LiveSystem) -> None:
+    desk = live.desk.simulator
+    desk.edit_ticket(live.new_ticket("Badge reader beeps"), status="Closed", resolution="New battery")
+    tenant_id = live.add_tenant().tenant_id
+    build = ("index", "build", "--tenant", tenant_id, "--json")
+    (built,) = json.loads(enhancer(live, *build))
+    assert built["live"]
+    assert built["tickets"] >= 1
+    run = """query($tenant: String!) { runsOrError(filter: {tags: [{key: "tenant_id", value: $tenant}]}) {
+        ... on Runs { results { jobName status } } } }"""
+    runs = live.graphql(run, tenant=tenant_id)["runsOrError"]["results"]
+    assert {"jobName": "rebuild_index_job", "status": "SUCCESS"} in runs
+    found = json.loads(enhancer(live, "search", "The badge reader beeps", "--tenant", tenant_id, "--json"))
+    assert "New battery" in [hit["resolution"] for hit in found["tickets"]]
+    refused_by_sdp = desk.faults.add(Fault(kind=FaultKind.STATUS, status=400, path="/solutions"))
+    try:
+        assert "kb_articles: " in refused(live, *build)
+    finally:
+        desk.faults.remove(refused_by_sdp)
 
 
 def test_a_test_webhook_leads_to_a_row_of_history(live: LiveSystem) -> None:

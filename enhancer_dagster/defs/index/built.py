@@ -6,13 +6,12 @@ from datetime import timedelta
 import dagster as dg
 
 from enhancer_dagster.defs.index.failures import failures_in_words
-from enhancer_dagster.defs.index.pulled import GROUP, corpus_path, work_folder
+from enhancer_dagster.defs.index.pulled import GROUP, read_corpus
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
 from enhancer_dagster.domain.text import shorten
 from enhancer_dagster.search import checks
 from enhancer_dagster.search.build import BuildReport, build_index, embed_content
-from enhancer_dagster.search.content import IndexContent, read_content
-from enhancer_dagster.search.corpus import Corpus
+from enhancer_dagster.search.content import IndexContent
 from enhancer_dagster.search.embeddings import Progress
 from enhancer_dagster.search.follow import FollowedSnapshot
 from enhancer_dagster.search.location import TenantLocation
@@ -57,8 +56,8 @@ def ticket_embeddings(
         report = embed_content(
             tenant_id,
             read_corpus(settings, tenant_id),
-            work_folder(settings),
-            build_settings(settings),
+            settings.index_work,
+            BuildSettings.of(settings),
             _progress(context),
         )
     rate = report.new / report.seconds if report.seconds else 0.0
@@ -98,8 +97,8 @@ def ticket_index(
             tenant_id,
             content := read_corpus(settings, tenant_id),
             settings.index_location,
-            work_folder(settings),
-            build_settings(settings),
+            settings.index_work,
+            BuildSettings.of(settings),
             allow_shrinking=config.allow_shrinking,
             progress=_progress(context),
         )
@@ -110,17 +109,6 @@ def ticket_index(
             f"not published, the last snapshot goes on serving; failed: {names}", allow_retries=False
         )
     yield dg.MaterializeResult(metadata=_index_metadata(report, content, settings))
-
-
-def build_settings(settings: Settings) -> BuildSettings:
-    """What the installation says about builds."""
-    return BuildSettings(model=settings.embedding_model, revision=settings.embedding_revision)
-
-
-def read_corpus(settings: Settings, tenant_id: str) -> IndexContent:
-    """What the tenant's corpus holds now."""
-    with Corpus(corpus_path(settings, tenant_id)) as corpus:
-        return read_content(corpus)
 
 
 def _progress(context: dg.AssetExecutionContext) -> Progress:
@@ -163,13 +151,13 @@ def open_published(settings: Settings, tenant_id: str) -> Snapshot:
         IndexUnavailableError: Nothing is published, or nothing readable.
     """
     place = TenantLocation(settings.index_location, tenant_id)
-    return FollowedSnapshot(place, settings.data_dir / "index-cache", refresh_seconds=0).get()
+    return FollowedSnapshot(place, settings.index_cache, refresh_seconds=0).get()
 
 
 def _neighbours(tenant_id: str, content: IndexContent, settings: Settings) -> dg.TableMetadataValue:
     """What some tickets would be offered."""
     snapshot = open_published(settings, tenant_id)
-    frame = sample_neighbours(snapshot, content.tickets, SearchSettings(), count=SAMPLED_TICKETS)
+    frame = sample_neighbours(snapshot, content.tickets, SearchSettings.of(settings), count=SAMPLED_TICKETS)
     rows = [
         dg.TableRecord(
             {

@@ -11,6 +11,7 @@ from enhancer_dagster.defs.index.failures import failures_in_words
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.ports import Ports
+from enhancer_dagster.search.content import IndexContent, read_content
 from enhancer_dagster.search.corpus import Corpus
 from enhancer_dagster.search.pulls import (
     Pull,
@@ -33,14 +34,15 @@ class PullConfig(dg.Config):
     )
 
 
-def work_folder(settings: Settings) -> Path:
-    """Where builds keep corpora, vectors and encoders."""
-    return settings.data_dir / "index-work"
-
-
 def corpus_path(settings: Settings, tenant_id: str) -> Path:
     """A tenant's DuckDB file."""
-    return work_folder(settings) / tenant_id / "corpus.duckdb"
+    return settings.index_work / tenant_id / "corpus.duckdb"
+
+
+def read_corpus(settings: Settings, tenant_id: str) -> IndexContent:
+    """What the tenant's corpus holds now."""
+    with Corpus(corpus_path(settings, tenant_id)) as corpus:
+        return read_content(corpus)
 
 
 def _pulled(name: str, description: str, pull: Callable[[Pull], PullReport]) -> dg.AssetsDefinition:

@@ -4,14 +4,13 @@ import time
 
 import dagster as dg
 
-from enhancer_dagster.defs.index.built import open_published, read_corpus
+from enhancer_dagster.defs.index.built import open_published
 from enhancer_dagster.defs.index.failures import failures_in_words
 from enhancer_dagster.defs.index.plots import measures, quality_plot
-from enhancer_dagster.defs.index.pulled import GROUP
+from enhancer_dagster.defs.index.pulled import GROUP, read_corpus
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
-from enhancer_dagster.search.quality import Quality, evaluate, sample_neighbours
+from enhancer_dagster.search.quality import Quality, evaluate_all, sample_neighbours
 from enhancer_dagster.search.settings import SearchSettings
-from enhancer_dagster.search.snapshot import ARTICLES, TICKETS
 from enhancer_dagster.settings import Settings
 
 QUERIES = 100
@@ -34,13 +33,8 @@ def retrieval_quality(
     with failures_in_words():
         content = read_corpus(settings, context.partition_key)
         snapshot = open_published(settings, context.partition_key)
-        search = SearchSettings()
-        documents = {TICKETS: content.tickets, ARTICLES: content.articles}
-        measured = {
-            name: evaluate(snapshot, rows, search, corpus=name, queries=QUERIES)
-            for name, rows in documents.items()
-            if rows
-        }
+        search = SearchSettings.of(settings)
+        measured = evaluate_all(snapshot, content, search, queries=QUERIES)
         nearest = sample_neighbours(snapshot, content.tickets, search, count=QUERIES)
     best = nearest.drop_duplicates("ticket")["score"].to_list()  # the first of each is its best
     return dg.MaterializeResult(
