@@ -7,12 +7,18 @@ from typing import Any
 import httpx
 import yaml
 
+from enhancer_dagster.defs.index.tenant_partitions import TENANTS
 from enhancer_dagster.domain.errors import PermanentError, TransientError
 
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 POLL_SECONDS = 1.0
 _TIMEOUT_SECONDS = 30.0
 _PULLS = ("resolved_tickets", "kb_articles", "ip_inventory")
+_REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "enhancer"}
+_ADD_PARTITION = """mutation($repository: RepositorySelector!, $partitions: String!, $key: String!) {
+    addDynamicPartition(repositorySelector: $repository, partitionsDefName: $partitions, partitionKey: $key) {
+        __typename ... on PythonError { message } } }"""
+_THERE_NOW = {"AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"}
 _LAUNCH = """mutation($it: ExecutionParams!) { launchRun(executionParams: $it) { __typename
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 _FOLLOW = """query($run: ID!, $after: String) {
@@ -47,16 +53,13 @@ class DagsterApi:
             TransientError: The API cannot be reached.
             PermanentError: It does not take the run.
         """
+        self._add_partition(tenant_id)
         ops = {name: {"config": {"full": full}} for name in _PULLS}
         ops["ticket_index"] = {"config": {"allow_shrinking": allow_shrinking}}
         tags = {"dagster/partition": tenant_id, "tenant_id": tenant_id, "full": str(full).lower()}
         parameters = {
             "mode": "default",
-            "selector": {
-                "repositoryName": "__repository__",
-                "repositoryLocationName": "enhancer",
-                "jobName": "rebuild_index_job",
-            },
+            "selector": {**_REPOSITORY, "jobName": "rebuild_index_job"},
             "runConfigData": yaml.safe_dump({"ops": ops}),
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
@@ -86,6 +89,13 @@ class DagsterApi:
         if status != "SUCCESS":
             why = "; ".join(failures) or f"it ended as {status}"
             raise PermanentError(f"{why}: see {self.url_of(run_id)}")
+
+    def _add_partition(self, tenant_id: str) -> None:
+        """A tenant that was added a moment ago has none until the sensor has seen it."""
+        key = {"partitions": TENANTS.name, "key": tenant_id}
+        added = self._ask(_ADD_PARTITION, repository=_REPOSITORY, **key)["addDynamicPartition"]
+        if added["__typename"] not in _THERE_NOW:
+            raise PermanentError(added.get("message") or f"Dagster says {added['__typename']}")
 
     def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         try:
