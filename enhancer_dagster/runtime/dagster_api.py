@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import yaml
 
-from enhancer_dagster.defs.index.tenant_partitions import TENANTS
 from enhancer_dagster.domain.errors import PermanentError, TransientError
 
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 POLL_SECONDS = 1.0
 _TIMEOUT_SECONDS = 30.0
+_PARTITIONS = "tenants"
 _PULLS = ("resolved_tickets", "kb_articles", "ip_inventory")
 _REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "enhancer"}
 _ADD_PARTITION = """mutation($repository: RepositorySelector!, $partitions: String!, $key: String!) {
@@ -92,7 +92,7 @@ class DagsterApi:
 
     def _add_partition(self, tenant_id: str) -> None:
         """A tenant that was added a moment ago has none until the sensor has seen it."""
-        key = {"partitions": TENANTS.name, "key": tenant_id}
+        key = {"partitions": _PARTITIONS, "key": tenant_id}
         added = self._ask(_ADD_PARTITION, repository=_REPOSITORY, **key)["addDynamicPartition"]
         if added["__typename"] not in _THERE_NOW:
             raise PermanentError(added.get("message") or f"Dagster says {added['__typename']}")
