@@ -3,10 +3,10 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -16,6 +16,8 @@ from enhancer_dagster.runtime.system import REPOSITORY, answers
 from enhancer_dagster.simulator.seed import sample_seed
 
 DESK_KEY = "bench-technician-key"
+
+Fact = TypeVar("Fact")
 
 
 class Services:
@@ -48,19 +50,11 @@ class Services:
 
     def updates(self) -> dict[str, list[float]]:
         """When each ticket was changed through the API, epoch seconds: arrival of the call plus the delay."""
-        calls = self._admin.get("/log", params={"changed": "true"}).raise_for_status().json()["calls"]
-        found: dict[str, list[float]] = {}
-        for call in calls:
-            found.setdefault(call["ticket_id"], []).append(call["seconds"] + self.desk_delay)
-        return found
+        return self._changes(lambda call: call["seconds"] + self.desk_delay)
 
     def writes(self) -> dict[str, list[str]]:
         """What each ticket was changed to through the API, in order."""
-        calls = self._admin.get("/log", params={"changed": "true"}).raise_for_status().json()["calls"]
-        found: dict[str, list[str]] = {}
-        for call in calls:
-            found.setdefault(call["ticket_id"], []).append(call["text"] or "")
-        return found
+        return self._changes(lambda call: call["text"] or "")
 
     def description(self, ticket_id: str) -> str:
         """What stands on a ticket now."""
@@ -76,6 +70,14 @@ class Services:
             "events": ["updated"],
         }
         self._admin.put("/webhook", json=target).raise_for_status()
+
+    def _changes(self, told: Callable[[dict[str, Any]], Fact]) -> dict[str, list[Fact]]:
+        """By ticket, a fact of each call that changed it, in order."""
+        calls = self._admin.get("/log", params={"changed": "true"}).raise_for_status().json()["calls"]
+        found: dict[str, list[Fact]] = {}
+        for call in calls:
+            found.setdefault(call["ticket_id"], []).append(told(call))
+        return found
 
     def _new_ticket(self, subject: str, description: str, priority: str) -> dict[str, Any]:
         wanted = {

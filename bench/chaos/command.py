@@ -1,7 +1,7 @@
 """`python -m bench chaos`: the real system under load, killed again and again, and every ticket checked.
 
-The system runs as `enhancer up` runs it: a supervisor starts again what has died. Only the leases are shorter
-than by default, so that what a kill leaves behind is taken up again within the minutes that this takes.
+The system runs as `enhancer up` runs it: a supervisor starts again what has died. Only leases and limits are
+shorter than by default, so that what a kill leaves is taken up again within the minutes that this takes.
 """
 
 import random
@@ -124,8 +124,7 @@ def _let_loose(
     killer: Killer, senders: Senders, supervisor: Supervisor, tickets: int, seconds: float
 ) -> None:
     """Kill and send, and start again what died: from this thread, with which the processes would end."""
-    over = threading.Event()
-    sending = threading.Thread(target=senders.run, args=(tickets, seconds, over))
+    sending = threading.Thread(target=senders.run, args=(tickets, seconds))
     sending.start()
     killer.on = True
     give_up_at = time.monotonic() + seconds

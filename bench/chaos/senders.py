@@ -1,6 +1,6 @@
 """Senders as there are in the field: a delivery without an answer is sent again, under the same id."""
 
-import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +24,6 @@ class Delivery:
 
     ticket_id: str
     job_id: str | None = None
-    tries: int = 0
 
 
 class Senders:
@@ -42,7 +41,7 @@ class Senders:
         self._tenant = tenant
         self._new_ticket = new_ticket
 
-    def run(self, tickets: int, seconds: float, over: threading.Event) -> None:
+    def run(self, tickets: int, seconds: float) -> None:
         """Send for `tickets` tickets, spread over `seconds`; returns when each is answered or given up."""
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="sender") as pool:
             for _ in range(tickets):
@@ -50,15 +49,13 @@ class Senders:
                 delivery = Delivery(ticket["id"])
                 self.deliveries.append(delivery)
                 pool.submit(self._deliver, delivery, webhook_of(ticket))
-                if over.wait(seconds / tickets):
-                    return
+                time.sleep(seconds / tickets)
 
     def _deliver(self, delivery: Delivery, payload: dict[str, Any]) -> None:
         sender = WebhookSender(self._base_url, self._tenant.tenant_id, self._tenant.webhook_secrets[0])
         delivery_id = f"msg_{uuid4().hex}"
 
         def send() -> dict[str, Any]:
-            delivery.tries += 1
             return sender.send(payload, delivery_id).raise_for_status().json()
 
         attempts = Retrying(

@@ -237,12 +237,11 @@ class EmbeddedPostgres:
                 return
 
     def _wait_for_end(self, seconds: float) -> bool:
+        # A server removes its pid file a moment before it ends.
         give_up_at = time.monotonic() + seconds
-        while self._postmaster_pid() is not None and time.monotonic() < give_up_at:
-            if self._process is not None:
-                self._process.poll()
+        while self.is_running and time.monotonic() < give_up_at:
             time.sleep(0.02)
-        return self._postmaster_pid() is None
+        return not self.is_running
 
     def _log_end(self) -> str:
         return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "(no log)"

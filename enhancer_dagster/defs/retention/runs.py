@@ -13,8 +13,8 @@ from typing import TypeVar
 import dagster as dg
 
 from enhancer_dagster.adapters.op_outputs import OpOutputs
+from enhancer_dagster.defs.run_statuses import ENDED
 
-ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 ROOT_TAG = "dagster/root_run_id"
 CHUNK = 200
 MOST_RUNS = 100_000
@@ -78,7 +78,7 @@ def _chunks(parts: Sequence[Part]) -> Iterator[Sequence[Part]]:
 
 
 def _old_runs(past: Past, before: datetime) -> Sequence[str]:
-    wanted = dg.RunsFilter(statuses=list(ENDED), updated_before=before, tags=past.tags)
+    wanted = dg.RunsFilter(statuses=ENDED, updated_before=before, tags=past.tags)
     return past.instance.get_run_ids(wanted, limit=MOST_RUNS)
 
 
