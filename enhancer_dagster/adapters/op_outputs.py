@@ -19,6 +19,9 @@ LOAD = """
     WHERE run_id = %(run_id)s AND step_key = %(step_key)s
       AND name = %(name)s AND mapping_key = %(mapping_key)s
 """
+OF_RUNS = """
+    SELECT run_id, step_key, value FROM pipeline.op_outputs WHERE run_id = ANY(%s) AND name = %s
+"""
 DELETE = "DELETE FROM pipeline.op_outputs WHERE run_id = ANY(%s)"
 OLD_RUNS = "SELECT run_id FROM pipeline.op_outputs GROUP BY run_id HAVING max(created_at) < %s"
 
@@ -50,6 +53,12 @@ class OpOutputs:
                 "re-execute all steps instead"
             )
         return row["value"]
+
+    def of_runs(self, run_ids: Sequence[str], name: str) -> dict[tuple[str, str], Any]:
+        """The outputs called `name` of all steps of these runs, by run and step."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(OF_RUNS, [list(run_ids), name]).fetchall()
+        return {(row["run_id"], row["step_key"]): row["value"] for row in rows}
 
     def run_ids(self, before: datetime) -> Sequence[str]:
         """Runs all of whose outputs were stored before that moment."""

@@ -254,5 +254,6 @@ def _claim(row: Mapping[str, Any]) -> Claim:
         subject=row["subject"] or "",
         event=row["event"],
         asked_again=row["asked_again"],
+        earlier_runs=tuple(row.get("earlier_runs", ())),
         lease_expires_at=row["lease_expires_at"],
     )

@@ -230,7 +230,14 @@ _NOTE_RUN: Final = (
     )
     SELECT """
     + _CLAIM
-    + " FROM started"
+    + """, ARRAY(
+        -- What these stored, this run may go on with: they were let in since a person last asked for the job.
+        SELECT run_id FROM bridge.runs past
+        WHERE past.job_id = started.job_id AND past.run_id <> started.run_id
+            AND past.let_in AND past.attempt >= started.fresh_since
+        ORDER BY past.attempt DESC, past.came_at DESC
+    ) AS earlier_runs
+    FROM started"""
 )
 
 START: Final = (
@@ -241,7 +248,9 @@ START: Final = (
             state = 'running', run_id = %(run_id)s, started_at = coalesce(started_at, now()),
             lease_expires_at = greatest(
                 lease_expires_at, now() + make_interval(secs => %(lease_seconds)s)),
-            asked_again = asked_again OR %(parent_run_id)s::text IS NOT NULL
+            asked_again = asked_again OR %(parent_run_id)s::text IS NOT NULL,
+            fresh_since = CASE WHEN state = 'claimed' AND %(parent_run_id)s::text IS NOT NULL
+                THEN attempt ELSE fresh_since END
         WHERE job_id = %(job_id)s AND lease_expires_at > now()
             AND ((state = 'claimed' AND attempt = %(attempt)s)
                 OR (state = 'running' AND run_id = %(run_id)s))
@@ -257,7 +266,8 @@ REENTER: Final = (
     WITH started AS (
         UPDATE bridge.jobs AS job SET
             state = 'running', accepts_changes = false, run_id = %(run_id)s, attempt = attempt + 1,
-            asked_again = true, expiries = 0, claimed_at = now(), started_at = now(), finished_at = NULL,
+            asked_again = true, fresh_since = attempt + 1, expiries = 0,
+            claimed_at = now(), started_at = now(), finished_at = NULL,
             lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
         WHERE job_id = %(job_id)s AND %(parent_run_id)s::text IS NOT NULL
             AND (state IN ('completed', 'failed', 'dead')
@@ -350,7 +360,8 @@ ENDED_BY: Final = """
 REOPEN: Final = """
     -- completed | failed | dead -> queued: a person asks for it again. One that waits stops backing off.
     UPDATE bridge.jobs AS job SET
-        state = 'queued', asked_again = true, expiries = 0, retries = 0, finished_at = NULL,
+        state = 'queued', asked_again = true, fresh_since = attempt + 1, expiries = 0, retries = 0,
+        finished_at = NULL,
         available_at = now(), not_before = NULL,
         accepts_changes = job.accepts_changes OR NOT EXISTS (
             SELECT FROM bridge.jobs other WHERE other.accepts_changes

@@ -13,6 +13,7 @@ from enhancer_dagster.adapters.secrets import Cipher
 from enhancer_dagster.adapters.service_desk import PostgresTokenStore, ServiceDeskConnector
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.database import Database
+from enhancer_dagster.defs.earlier_work import StoredWork
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.ports import Ports
 from enhancer_dagster.search.query import SnapshotSearch
@@ -41,6 +42,7 @@ def ports_of(settings: Settings) -> Ports:
         queue=bridge,
         intake=bridge,
         ledger=bridge,
+        earlier=StoredWork(OpOutputs(database)),
         language_model=language_model,
         why_no_language_model=why_none,
     )

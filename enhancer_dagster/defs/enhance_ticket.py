@@ -39,9 +39,8 @@ def gather_context(
         logger.info("enhancement of ticket {} starts, attempt {}", run.ticket_id, run.attempt)
         record.save_if_possible(run.record(HistoryStatus.PENDING), ports.history)
         tenant = ports.tenants.get(run.tenant_id)
-        sources = gather.ContextPorts(
-            ports.service_desks.connect(tenant, run.correlation_id), ports.search, ports.history, ports.queue
-        )
+        desk = ports.service_desks.connect(tenant, run.correlation_id)
+        sources = gather.ContextPorts(desk, ports.search, ports.history, ports.queue, ports.earlier)
         found = gather.gather_context(
             admission.claim, run, tenant, sources, context_limits(settings), clock.soft_limit
         )
@@ -63,15 +62,17 @@ def synthesize_enhancement(
 ) -> Enhancement:
     """Let the tenant's model write recommendations, and keep what its sources back."""
     with admitted(context, key_of(gathered), ports, clock, gathered) as admission:
-        tenant = ports.tenants.get(gathered.run.tenant_id)
-        enhancement = synthesize.synthesize(
-            gathered.model_copy(update={"run": admission.run}),
-            model_choice(tenant, ports, settings),
-            ports.language_model,
-            clock.now(),
-            clock.soft_limit.within(settings.llm_timeout_seconds),
-            gathered.allowed_links(tenant),
-        )
+        enhancement = ports.earlier.enhancement(gathered.taken_from) if gathered.taken_from else None
+        if enhancement is None:
+            tenant = ports.tenants.get(gathered.run.tenant_id)
+            enhancement = synthesize.synthesize(
+                gathered.model_copy(update={"run": admission.run}),
+                model_choice(tenant, ports, settings),
+                ports.language_model,
+                clock.now(),
+                clock.soft_limit.within(settings.llm_timeout_seconds),
+                gathered.allowed_links(tenant),
+            )
         context.add_output_metadata(metadata.of_enhancement(enhancement))
     return enhancement
 
@@ -87,6 +88,8 @@ def update_ticket(
     """Put the section on the ticket, once, whatever happened before."""
     key = key_of(gathered)
     with admitted(context, key, ports, clock, gathered, enhancement) as admission:
+        if gathered.run.run_id != context.run_id:
+            ports.earlier.keep(context.run_id, gathered, enhancement)
         tenant = ports.tenants.get(key.tenant_id)
         section = render_section(
             enhancement.content,

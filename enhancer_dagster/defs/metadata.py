@@ -25,12 +25,16 @@ def of_context(gathered: GatheredContext) -> Metadata:
         for source, score, what in (*tickets, *articles, *machines)
     ]
     errors = "\n".join(f"- {e.node_name}: {e.message}" for e in state.errors) or "none"
-    return _link(gathered.ticket_url) | {
-        "sources": dg.MetadataValue.table(rows, schema=_SOURCES),
-        "errors": dg.MetadataValue.md(errors),
-        "nodes_success": dg.MetadataValue.int(state.nodes_success),
-        "nodes_failed": dg.MetadataValue.int(state.nodes_failed),
-    }
+    return (
+        _link(gathered.ticket_url)
+        | _taken_from(gathered.taken_from)
+        | {
+            "sources": dg.MetadataValue.table(rows, schema=_SOURCES),
+            "errors": dg.MetadataValue.md(errors),
+            "nodes_success": dg.MetadataValue.int(state.nodes_success),
+            "nodes_failed": dg.MetadataValue.int(state.nodes_failed),
+        }
+    )
 
 
 def of_enhancement(enhancement: Enhancement) -> Metadata:
@@ -71,6 +75,10 @@ def of_record(record: HistoryRecord) -> Metadata:
 
 def _link(ticket_url: str | None) -> dict[str, dg.MetadataValue]:
     return {"ticket": dg.MetadataValue.url(ticket_url)} if ticket_url else {}
+
+
+def _taken_from(run_id: str | None) -> dict[str, dg.MetadataValue]:
+    return {"taken_from": dg.MetadataValue.dagster_run(run_id)} if run_id else {}
 
 
 _SOURCES = dg.TableSchema(

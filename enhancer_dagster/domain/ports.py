@@ -9,6 +9,7 @@ from uuid import UUID
 from enhancer_dagster.domain.context import IpInfo, KbArticle, SimilarTicket
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.outcomes import HistoryRecord, JobOutcome, LastEnhancement, Usage
+from enhancer_dagster.domain.steps.values import Enhancement, GatheredContext
 from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.domain.tickets import Article, Asset, Claim, Note, Ticket
 
@@ -277,6 +278,28 @@ class QueueLedger(Protocol):
         ...
 
 
+class EarlierWork(Protocol):
+    """What earlier runs of a job stored, so that no attempt repeats what one that vanished had done.
+
+    Every method raises `DatabaseUnavailableError`.
+    """
+
+    def context(self, run_ids: Sequence[str], content_hash: str | None) -> GatheredContext | None:
+        """What one of these runs, newest first, found for a text; None as hash is any text.
+
+        One that went on to write an enhancement comes before one that did not. `taken_from` names it.
+        """
+        ...
+
+    def enhancement(self, run_id: str) -> Enhancement | None:
+        """What this run wrote, None where it did not come to that."""
+        ...
+
+    def keep(self, run_id: str, gathered: GatheredContext, enhancement: Enhancement) -> None:
+        """Store what a re-execution inherited as its own, to be found by later attempts."""
+        ...
+
+
 class Tenants(Protocol):
     """The tenants table, read only."""
 
@@ -304,5 +327,6 @@ class Ports:
     queue: JobQueue
     intake: TicketIntake
     ledger: QueueLedger
+    earlier: EarlierWork
     language_model: LanguageModel | None
     why_no_language_model: str = ""

@@ -79,6 +79,10 @@ class Claim(BaseModel):
     asked_again: bool = Field(
         default=False, description="A person asked for it: due even if the text is as it was."
     )
+    earlier_runs: tuple[str, ...] = Field(
+        default=(),
+        description="At the fence: runs let in before this one since a person last asked, newest first.",
+    )
     lease_expires_at: AwareDatetime
 
 

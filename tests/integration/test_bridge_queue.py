@@ -125,6 +125,27 @@ def test_the_fence_lets_the_run_of_this_attempt_in_again_and_again(bridge: Runni
     assert bridge.job(claim.job.job_id)["run_id"] == "r1"
 
 
+def test_the_fence_names_the_runs_whose_work_this_one_may_go_on_with(bridge: RunningBridge) -> None:
+    bridge.send()
+    for attempt, expected in ((1, ()), (2, ("r1",))):
+        claim = bridge.claim_one()
+        start = bridge.queue.start(claim.job.job_id, attempt, f"r{attempt}", None)
+        assert start.earlier_runs == expected
+        bridge.end_leases()
+    third = bridge.claim_one()
+    assert bridge.queue.start(third.job.job_id, 3, "r3", None).earlier_runs == ("r2", "r1")
+    bridge.finish(third, "r3")
+    asked = bridge.queue.start(third.job.job_id, 3, "r4", "r3")
+    assert (asked.attempt, asked.earlier_runs) == (4, ()), "a person asked: it is made anew"
+    bridge.end_leases()
+    fifth = bridge.claim_one()
+    assert bridge.queue.start(third.job.job_id, 5, "r5", None).earlier_runs == ("r4",)
+    bridge.finish(fifth, "r5")
+    bridge.queue.retry(third.job.job_id)
+    sixth = bridge.claim_one()
+    assert bridge.queue.start(third.job.job_id, sixth.attempt, "r6", None).earlier_runs == ()
+
+
 def test_a_run_of_an_older_attempt_is_not_let_in(bridge: RunningBridge) -> None:
     bridge.send()
     old = bridge.claim_one()

@@ -25,7 +25,13 @@ def hash_of_own_text(ticket: Ticket, tenant_id: str, history: History, queue: Jo
 
 
 def why_not_due(
-    ticket: Ticket, tenant: Tenant, said: str, history: History, *, asked_again: bool = False
+    ticket: Ticket,
+    tenant: Tenant,
+    said: str,
+    history: History,
+    *,
+    correlation_id: UUID | None = None,
+    asked_again: bool = False,
 ) -> str | None:
     """Why nothing is to be done about `ticket`, None where it is due.
 
@@ -34,6 +40,8 @@ def why_not_due(
         tenant: Whose it is.
         said: What `hash_of_own_text` gave.
         history: What was enhanced before.
+        correlation_id: Of the job that asks. Where it is the last enhancement itself, an earlier attempt
+            vanished before it could end the job, which is then due until it has.
         asked_again: A person asked for it.
 
     Raises:
@@ -48,7 +56,7 @@ def why_not_due(
     if asked_again:
         return None
     last = _last_enhancement(ticket, tenant, history)
-    if last and last.content_hash == said:
+    if last and last.content_hash == said and last.correlation_id != correlation_id:
         return "its text is what was last enhanced"
     return None
 

@@ -15,7 +15,7 @@ from enhancer_dagster.domain.context import (
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import TransientError
 from enhancer_dagster.domain.gathering import gather_nodes
-from enhancer_dagster.domain.ports import ContextSearch, History, JobQueue, ServiceDesk
+from enhancer_dagster.domain.ports import ContextSearch, EarlierWork, History, JobQueue, ServiceDesk
 from enhancer_dagster.domain.section import strip_sections
 from enhancer_dagster.domain.steps.due import hash_of_own_text, why_not_due
 from enhancer_dagster.domain.steps.values import GatheredContext, TicketRun
@@ -42,6 +42,7 @@ class ContextPorts:
     search: ContextSearch
     history: History
     queue: JobQueue
+    earlier: EarlierWork
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ def gather_context(
 ) -> GatheredContext | NotDue:
     """Read the ticket and, where it is due, search with its text.
 
+    Where an earlier attempt has done so with the same text, or the text cannot be had, nothing is searched:
+    this attempt goes on with what that one found.
+
     Args:
         claim: The job. Its own text serves where the ticket cannot be read for the moment.
         run: The attempt that asks.
@@ -76,10 +80,12 @@ def gather_context(
     total = deadline.within(limits.total_seconds)
     ticket, errors = _ticket_or_webhook(claim, ports.desk, total.within(limits.node_seconds))
     said = hash_of_own_text(ticket, tenant.tenant_id, ports.history, ports.queue)
-    if not errors and (
-        reason := why_not_due(ticket, tenant, said, ports.history, asked_again=claim.asked_again)
-    ):
+    if not errors and (reason := _why_not_due(claim, ticket, tenant, said, ports.history)):
         return NotDue(reason)
+    earlier = ports.earlier.context(claim.earlier_runs, None if errors else said)
+    if earlier:
+        logger.info("run {} has read the same text: its context is used", earlier.taken_from)
+        return earlier.model_copy(update={"run": run})
     # Look-alikes stay on the ticket, since they are user text, but nothing that looks like our own
     # writing is searched with or put into a prompt.
     evidence = html_to_text(strip_sections(ticket.description or ""))
@@ -91,6 +97,17 @@ def gather_context(
         state=_search(run, ticket.subject, evidence, errors, ports.search, limits, total),
         content_hash=said,
         ticket_url=tenant.ticket_url(run.ticket_id),
+    )
+
+
+def _why_not_due(claim: Claim, ticket: Ticket, tenant: Tenant, said: str, history: History) -> str | None:
+    return why_not_due(
+        ticket,
+        tenant,
+        said,
+        history,
+        correlation_id=claim.correlation_id,
+        asked_again=claim.asked_again,
     )
 
 

@@ -57,7 +57,11 @@ class TicketRun(BaseModel):
 
 
 class GatheredContext(BaseModel):
-    """What `gather_context` found. Texts are plain, without our own sections."""
+    """What `gather_context` found. Texts are plain, without our own sections.
+
+    Attributes:
+        taken_from: The run of an earlier attempt that found it, where this one did not have to.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,6 +72,7 @@ class GatheredContext(BaseModel):
     state: WorkflowState
     content_hash: str
     ticket_url: str | None = None
+    taken_from: str | None = None
 
     def allowed_links(self, tenant: Tenant) -> AllowedLinks:
         """Which links the section may hold: addresses in its sources, hosts that `tenant` trusts."""
