@@ -140,7 +140,9 @@ class QueueMachine(RuleBasedStateMachine):
             assert admitted == [True]
             assert after["state"] == ("queued" if outcome is JobOutcome.RETRY else outcome.value)
         else:
-            assert after == before
+            # The bridge's own sweep may come in between.
+            swept = before["over"] and after["state"] in ("queued", "dead")
+            assert swept or after == before
 
     @rule()
     def leases_end(self) -> None:
