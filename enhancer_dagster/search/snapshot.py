@@ -1,6 +1,7 @@
 """A snapshot, opened: verified once, memory-mapped, shared by all threads and forks of a process."""
 
 from pathlib import Path
+from threading import Lock
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -42,10 +43,20 @@ class Snapshot:
         except (OSError, ValueError, KeyError) as error:
             raise SnapshotCorruptError(f"{folder} cannot be opened: {error}") from error
         self.encoder: Encoder = _shared_encoder(folder / ENCODER, _encoder_key(self.manifest))
+        self._encoding = Lock()
+        self._latest: dict[str, NDArray[np.float32]] = {}
 
     def vector(self, corpus: str, query: Query) -> NDArray[np.float32]:
-        """The vector of a cleaned query."""
-        return self.encoder.queries([self.corpora[corpus].passage(query)])[0]
+        """The vector of a cleaned query.
+
+        The latest one is kept and waited for: a ticket asks every corpus with the same text, side by side,
+        and encoding is the dearest part of a search.
+        """
+        text = self.corpora[corpus].passage(query)
+        with self._encoding:
+            if text not in self._latest:
+                self._latest = {text: self.encoder.queries([text])[0]}
+            return self._latest[text]
 
 
 def _encoder_key(manifest: Manifest) -> tuple[str, ...]:
