@@ -27,7 +27,7 @@ def gather_nodes(nodes: Mapping[str, Node], node_seconds: float, total: Deadline
     """Run `nodes` concurrently.
 
     A node that is still busy when its time is over is left behind on its daemon thread: Python cannot stop
-    it, the run's hard limit can.
+    it. The run launcher replaces the process then, when the run has ended.
 
     Args:
         nodes: By name, in the order in which they are reported.
@@ -62,6 +62,12 @@ class _Failed:
     message: str
 
 
+class _NodeThread(threading.Thread):
+    """A thread that the run launcher does not take for one of a library's, which may stay."""
+
+    ends_with_run = True
+
+
 class _Running:
     """One node on a thread of its own."""
 
@@ -69,7 +75,7 @@ class _Running:
         self.finished = threading.Event()
         self._end: _Found | _Failed | None = None
         self._name = name
-        threading.Thread(target=self._run, args=(node, deadline), name=f"context-{name}", daemon=True).start()
+        _NodeThread(target=self._run, args=(node, deadline), name=f"context-{name}", daemon=True).start()
 
     def end(self) -> _Found | _Failed | None:
         """How it ended, None while it is busy."""

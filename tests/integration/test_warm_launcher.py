@@ -138,6 +138,15 @@ def test_a_worker_that_has_grown_is_replaced(dagster: Deployment) -> None:
     eventually(lambda: not psutil.pid_exists(worker), "the worker has ended")
 
 
+def test_a_worker_whose_run_left_a_thread_that_computes_is_replaced(dagster: Deployment) -> None:
+    run_id = dagster.launch("leave_a_loop_behind_job")
+    assert dagster.wait(run_id).status == SUCCESS
+    worker = dagster.metadata(run_id, "pid")
+    assert isinstance(worker, int)
+    eventually(lambda: not psutil.pid_exists(worker), "the worker has ended")
+    assert dagster.wait(dagster.launch("empty_job")).status == SUCCESS
+
+
 def test_runs_leave_no_descriptors_and_connections(dagster: Deployment) -> None:
     def batch() -> None:
         runs = [dagster.launch("empty_job") for _ in range(SLOTS * 2)]

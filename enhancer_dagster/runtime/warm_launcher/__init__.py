@@ -35,7 +35,9 @@ How it works::
   loaded file, makes a new one; workers of the old one finish their run. Code that cannot be preloaded runs
   in plain fresh processes, and each such run says why in its events.
 - A worker (`worker_process`) opens its database connections after the fork and keeps them. It is replaced
-  after a number of runs, on growth, and whenever a run in it was ended by force.
+  after a number of runs, on growth, and whenever a run in it was ended by force. Threads that outlive a run
+  are its own affair, but for those with a true attribute `ends_with_run`: where such a one goes on after its
+  run, the worker is replaced.
 
 Whose child is the dispatcher? The first launch starts it, in a session of its own, so that it survives a
 killed daemon with its runs: launchers hold a connection to it, and it ends when for `linger_seconds` there

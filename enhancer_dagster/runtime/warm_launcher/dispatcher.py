@@ -156,6 +156,7 @@ class Dispatcher:
             return
         self._running.pop(order.run_id, None)
         worker.retiring = worker.retiring or done.error is not None
+        worker.left_behind = done.left_behind
         self._fleet.give_back(worker, done.memory_mb)
         if done.error is None:
             self._forget(order.run_id)

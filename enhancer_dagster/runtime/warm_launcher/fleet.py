@@ -166,6 +166,8 @@ class Fleet:
     def _reason_to_replace(self, worker: WarmWorker, memory_mb: float) -> str | None:
         if worker.retiring:
             return "its code has changed, or its run was ended by force"
+        if worker.left_behind:
+            return f"its run left threads running: {', '.join(worker.left_behind)}"
         if worker.runs >= self._options.max_runs_per_worker:
             return f"it has executed {worker.runs} runs"
         if memory_mb > self._options.max_worker_memory_mb:

@@ -73,11 +73,13 @@ class Done(BaseModel):
     Attributes:
         memory_mb: The worker's anonymous memory, mapped files left out.
         error: Why the run's end could not be recorded, None in the ordinary case.
+        left_behind: Names of threads that should have ended with the run and go on.
     """
 
     run_id: str
     memory_mb: float
     error: str | None = None
+    left_behind: tuple[str, ...] = ()
 
 
 class Load(BaseModel):

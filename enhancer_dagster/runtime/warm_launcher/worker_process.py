@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 
 from dagster import DagsterInstance
 from dagster import _check as check
@@ -57,8 +58,18 @@ def serve(channel: socket.socket, instance_ref: InstanceRef) -> None:
             run_id = line.decode().strip()
             error = execute(instance, run_id, number)
             os.chdir(directory)
-            done = Done(run_id=run_id, memory_mb=anonymous_memory_mb(), error=error)
+            done = Done(
+                run_id=run_id,
+                memory_mb=anonymous_memory_mb(),
+                error=error,
+                left_behind=threads_left_behind(),
+            )
             channel.sendall(done.model_dump_json().encode() + b"\n")
+
+
+def threads_left_behind() -> tuple[str, ...]:
+    """Threads with a true attribute `ends_with_run` that have not ended: nobody can stop them but an exit."""
+    return tuple(one.name for one in threading.enumerate() if getattr(one, "ends_with_run", False))
 
 
 def execute(instance: DagsterInstance, run_id: str, number: int) -> str | None:

@@ -28,6 +28,7 @@ class Worker:
         order: The run that it executes; None while it is idle.
         retiring: Whether it gets no further run.
         verdict: Why its present run was killed, where that is known before the process ends.
+        left_behind: Threads of its last run that still go on.
     """
 
     def __init__(self, key: str) -> None:
@@ -37,6 +38,7 @@ class Worker:
         self.order: RunOrder | None = None
         self.retiring = False
         self.verdict: str | None = None
+        self.left_behind: tuple[str, ...] = ()
         self.runs = 0
         self.timers: list[asyncio.TimerHandle] = []
 

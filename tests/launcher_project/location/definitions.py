@@ -4,6 +4,7 @@ import ctypes
 import os
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def start_process(config: Signpost) -> None:
     time.sleep(60)
 
 
+class _OfTheRun(threading.Thread):
+    ends_with_run = True
+
+
+def _turn_for_ever() -> None:
+    while True:
+        pass
+
+
+@dg.op
+def leave_a_loop_behind() -> dg.Output[str]:
+    """Give up waiting for a thread that computes for ever."""
+    _OfTheRun(target=_turn_for_ever, name="endless", daemon=True).start()
+    return dg.Output("gave up", metadata={"pid": os.getpid()})
+
+
 def job_of(op: dg.OpDefinition) -> dg.JobDefinition:
     @dg.job(name=f"{op.name}_job", executor_def=dg.in_process_executor)
     def job() -> None:
@@ -107,6 +124,16 @@ def job_of(op: dg.OpDefinition) -> dg.JobDefinition:
     return job
 
 
-OPS = [sleep, wait_for_the_network, lock_up, give_in_slowly, tell_version, print_lines, grow, start_process]
+OPS = [
+    sleep,
+    wait_for_the_network,
+    lock_up,
+    give_in_slowly,
+    tell_version,
+    print_lines,
+    grow,
+    start_process,
+    leave_a_loop_behind,
+]
 
 defs = dg.Definitions(jobs=[empty_job, *map(job_of, OPS)])
