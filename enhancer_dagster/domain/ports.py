@@ -79,6 +79,10 @@ class ServiceDesk(Protocol):
         """A page of tickets, without description and resolution."""
         ...
 
+    def linked_tickets(self, ticket_id: str, deadline: Deadline) -> Sequence[str]:
+        """The ids of the tickets that a person linked to this one."""
+        ...
+
     def article(self, article_id: str, deadline: Deadline) -> Article:
         """One article with its content."""
         ...

@@ -105,6 +105,7 @@ class Ticket(BaseModel):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     has_notes: bool = False
+    has_links: bool = Field(default=False, description="Linked to other tickets; False in list answers.")
 
 
 class Note(BaseModel):

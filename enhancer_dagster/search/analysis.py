@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from itertools import chain
 from threading import Lock
 
 import numpy as np
@@ -18,6 +18,8 @@ _WORD = re.compile(r"\b\w\w+\b")
 # Possessive, so that a megabyte without a separator is read once.
 _IDENTIFIER = re.compile(r"\b\w++(?:[._:/\\-]++\w++)+")
 _LONGEST_WORD = 64  # longer ones are encoded data
+_LONGEST_KEPT = 256
+_MOST_KEPT = 100_000  # remembered chunks: about 20 MB of usual ones
 # Scripts without spaces between words are read in overlapping pairs, as Lucene's CJKAnalyzer does.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+")
 # Lucene's English stop set.
@@ -35,13 +37,9 @@ _stemmer_lock = Lock()  # a Snowball stemmer has state while it works
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in order, an identifier's parts and then, at the end, each identifier whole."""
-    lowered = text[:LONGEST_TEXT].lower()
-    if _UNSPACED.search(lowered):
-        lowered = _UNSPACED.sub(_spaced_pairs, lowered)
-    found = [term for term in map(_term, _WORD.findall(lowered)) if term]
-    found.extend(_MARK + identifier for identifier in _IDENTIFIER.findall(lowered))
-    return found
+    """The words of `text` in order; an identifier's parts, and after them the identifier whole."""
+    chunks = text[:LONGEST_TEXT].lower().split()
+    return list(chain.from_iterable(map(_terms_of_chunks.__getitem__, chunks)))
 
 
 def term_keys(terms: Iterable[str]) -> NDArray[np.uint64]:
@@ -52,11 +50,32 @@ def term_keys(terms: Iterable[str]) -> NDArray[np.uint64]:
     return np.frombuffer(digests, dtype="<u8")
 
 
-@lru_cache(maxsize=200_000)
-def _term(word: str) -> str | None:
-    """The stem of a word, None for one that does not count."""
-    if word in _STOP_WORDS or len(word) > _LONGEST_WORD:
-        return None
+class _Terms(dict[str, tuple[str, ...]]):
+    """The terms of texts without white space, each read once.
+
+    Neither words nor identifiers span white space, and texts are made of the same few chunks. A plain
+    dictionary that is emptied when it is full is three times as fast here as an LRU cache.
+    """
+
+    def __missing__(self, chunk: str) -> tuple[str, ...]:
+        spaced = _UNSPACED.sub(_spaced_pairs, chunk)
+        found = [_stem(word) for word in _WORD.findall(spaced) if _counts(word)]
+        terms = (*found, *(_MARK + identifier for identifier in _IDENTIFIER.findall(spaced)))
+        if len(chunk) <= _LONGEST_KEPT:
+            if len(self) >= _MOST_KEPT:
+                self.clear()
+            self[chunk] = terms
+        return terms
+
+
+_terms_of_chunks = _Terms()
+
+
+def _counts(word: str) -> bool:
+    return word not in _STOP_WORDS and len(word) <= _LONGEST_WORD
+
+
+def _stem(word: str) -> str:
     with _stemmer_lock:
         return _stemmer.stemWord(word)
 

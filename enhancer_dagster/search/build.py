@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from loguru import logger
 
 from enhancer_dagster.search import checks
+from enhancer_dagster.search.changes import Changes, changes, write_row_keys
 from enhancer_dagster.search.content import IndexContent
 from enhancer_dagster.search.corpus_build import build_corpus
 from enhancer_dagster.search.corpus_index import CorpusIndex
@@ -52,7 +53,7 @@ class EmbeddingReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build made. `manifest` holds rows, checks, sizes; its `statistics` seconds and texts encoded."""
+    """What a build made. `manifest` holds rows, checks and sizes; its `statistics` changes and seconds."""
 
     manifest: Manifest
     published: bool
@@ -126,7 +127,7 @@ def build_index(
         build = _Build(draft, content, settings or BuildSettings())
         build.encode_and_write(work_dir, tenant_id, progress)
         build.check(last_manifest(place), allow_shrinking=allow_shrinking)
-        manifest = build.finish(tenant_id)
+        manifest = build.finish(tenant_id, changes(draft, place, build.facts))
         failed = [check.name for check in manifest.checks if not check.passed]
         if failed:
             logger.bind(tenant_id=tenant_id).error("index not published, failed: {}", ", ".join(failed))
@@ -151,6 +152,7 @@ class _Build:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.started = time.monotonic()
         self._random = np.random.default_rng(self.settings.seed)
 
     def encode_and_write(self, work_dir: Path, tenant_id: str, progress: Progress | None) -> None:
@@ -173,6 +175,7 @@ class _Build:
                     exact_up_to=self.settings.exact_up_to,
                     seed=self.settings.seed,
                 )
+                write_row_keys(folder, text.documents)
                 index = self.corpora[name] = CorpusIndex(folder, self.facts[name])
             with self._measured("calibration"):
                 checks.calibrate_probes(folder, index, text.documents, self.encoder, self._random)
@@ -194,7 +197,7 @@ class _Build:
                 ),
             )
 
-    def finish(self, tenant_id: str) -> Manifest:
+    def finish(self, tenant_id: str, changed: Changes) -> Manifest:
         """Write the manifest."""
         with self._measured("checksums"):
             files = describe_files(self.draft)
@@ -206,13 +209,23 @@ class _Build:
             corpora=self.facts,
             inventory_rows=self.inventory_rows,
             checks=self.checks,
-            statistics={"encoded": float(self.encoded)}
-            | {f"{part}_seconds": round(seconds, 3) for part, seconds in self.seconds.items()},
+            statistics=self._statistics(changed),
             files=files,
         )
         write_manifest(self.draft, manifest)
         seal(self.draft, manifest)
         return manifest
+
+    def _statistics(self, changed: Changes) -> dict[str, float]:
+        seconds = time.monotonic() - self.started
+        rows = sum(facts.rows for facts in self.facts.values())
+        return {
+            **{name: float(count) for name, count in asdict(changed).items()},
+            "encoded": float(self.encoded),
+            "seconds": round(seconds, 2),
+            "docs_per_second": round(rows / seconds, 1),
+            **{f"{part}_seconds": round(took, 3) for part, took in self.seconds.items()},
+        }
 
     @contextmanager
     def _measured(self, part: str) -> Iterator[None]:

@@ -4,6 +4,7 @@ One file a tenant, opened by one process at a time, under the tenant's lock. Tex
 own sections: asset code strips them before they come here.
 """
 
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS articles (
 CREATE TABLE IF NOT EXISTS assets (
     asset_id VARCHAR PRIMARY KEY, name VARCHAR, hostnames VARCHAR[], addresses VARCHAR[], role VARCHAR,
     state VARCHAR, site VARCHAR, last_seen TIMESTAMPTZ);
+CREATE TABLE IF NOT EXISTS links (ticket_id VARCHAR, other_id VARCHAR, PRIMARY KEY (ticket_id, other_id));
 CREATE TABLE IF NOT EXISTS watermarks (source VARCHAR PRIMARY KEY, value TIMESTAMPTZ, pulled_at TIMESTAMPTZ);
 """
 _LOCK_SECONDS = 1_800
@@ -129,6 +131,23 @@ class Corpus(AbstractContextManager["Corpus"]):
     def article_ids(self) -> set[str]:
         """The ids of all articles."""
         return {row[0] for row in self._db.execute("SELECT article_id FROM articles").fetchall()}
+
+    def replace_links(self, others: Mapping[str, Iterable[str]]) -> None:
+        """Make the links of each ticket named exactly those given."""
+        pairs = [(ticket_id, other) for ticket_id, linked in others.items() for other in set(linked)]
+        self._db.begin()
+        self._delete("links", "ticket_id", list(others))
+        if pairs:
+            self._db.executemany("INSERT INTO links VALUES (?, ?)", pairs)
+        self._db.commit()
+
+    def links(self) -> dict[str, set[str]]:
+        """For each ticket that is linked, in either direction, the ids of those it belongs with."""
+        found: dict[str, set[str]] = {}
+        for one, other in self._db.execute("SELECT ticket_id, other_id FROM links").fetchall():
+            found.setdefault(one, set()).add(other)
+            found.setdefault(other, set()).add(one)
+        return found
 
     def watermark(self, source: str) -> datetime | None:
         """Up to which moment `source` ("tickets", "articles", …) was pulled without a hole."""

@@ -34,10 +34,8 @@ def document_terms(title: str, body: str, title_repeats: int) -> list[str]:
 
 def build_lexical(folder: Path, documents: Iterable[Sequence[str]]) -> None:
     """Write the index of `documents`, each given as its terms, into `folder`."""
-    vocabulary: dict[str, int] = {}
-    rows: list[list[int]] = []
-    for terms in documents:
-        rows.append([vocabulary.setdefault(term, len(vocabulary)) for term in terms])
+    vocabulary = _Vocabulary()
+    rows = [list(map(vocabulary.__getitem__, terms)) for terms in documents]
     lengths = np.fromiter(map(len, rows), dtype=np.int32, count=len(rows))
     if vocabulary:
         import bm25s  # here: a query needs neither it nor scipy, which it loads
@@ -144,6 +142,14 @@ class LexicalIndex:
                 share = query.frequencies[i] * self._impacts[at] / max(query.self_score, 1e-9)
                 found.append((query.names[i], float(share)))
         return sorted(found, key=lambda pair: -pair[1])
+
+
+class _Vocabulary(dict[str, int]):
+    """Numbers for terms; a new one gets the next."""
+
+    def __missing__(self, term: str) -> int:
+        self[term] = number = len(self)
+        return number
 
 
 class LexicalQuery:

@@ -3,18 +3,22 @@
 A pull goes from the oldest change to the newest and saves page by page, so that one that breaks off goes on
 where it stopped. Changed rows move to the end of such a list while it is read; therefore every page starts
 anew at the last moment seen, rather than at a row number.
+
+On premises a ticket that was never changed has no time of change, and stands at either end of a list in that
+order: its creation says nothing of how far the list was read. So edited tickets and created ones are two
+lists, each with its own order and watermark, as in `domain.steps.missed`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import pandas as pd
 
 from enhancer_dagster.domain.deadlines import Deadline
-from enhancer_dagster.domain.errors import TicketNotFoundError
+from enhancer_dagster.domain.errors import ServiceDeskRefusedError, TicketNotFoundError
 from enhancer_dagster.domain.ports import Page, ServiceDesk, TicketQuery
 from enhancer_dagster.domain.section import strip_sections
 from enhancer_dagster.domain.tenants import TicketFilter
@@ -26,7 +30,10 @@ OVERLAP = timedelta(minutes=10)
 """Read again before the watermark: a change may become visible later than its own time says."""
 
 DETAIL_THREADS = 4
-TICKETS, ARTICLES = "tickets", "articles"
+TICKETS, CREATED_TICKETS, ARTICLES = "tickets", "created_tickets", "articles"
+"""Names of the watermarks; `TICKETS` is that of edited ones."""
+
+_BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)  # before any ticket; it leaves out those without a time
 
 Tell = Callable[[str], None]
 Row = TypeVar("Row")
@@ -72,21 +79,20 @@ class Pull:
 
 def pull_resolved_tickets(pull: Pull) -> PullReport:
     """Bring the corpus's tickets up to date: resolved ones in, re-opened, deleted and left-out ones out."""
-    before, seen, changed, removed = pull.corpus.ticket_ids(), set[str](), 0, 0
-    for page in _ticket_pages(pull):
-        resolved = [ticket for ticket in page if _is_evidence(ticket, pull.index)]
-        details = _details(resolved, lambda ticket: _ticket(pull, ticket))
-        kept = [ticket for ticket in details if ticket is not None and _is_evidence(ticket, pull.index)]
-        changed += pull.corpus.upsert_tickets(_frame(map(_ticket_row, kept), TICKET_COLUMNS))
-        gone = {ticket.ticket_id for ticket in page} - {ticket.ticket_id for ticket in kept}
-        removed += pull.corpus.delete_tickets(sorted(gone))
-        seen |= {ticket.ticket_id for ticket in page}
-        pull.corpus.set_watermark(TICKETS, _newest(page))
-        pull.tell(f"{len(seen)} tickets seen, {changed} new or changed, {removed} removed")
+    before = pull.corpus.ticket_ids()
+    found = _FoundTickets(pull)
+    for page in _ticket_pages(pull, _EDITED):
+        found.store(page)
+        pull.corpus.set_watermark(TICKETS, _newest(page, _EDITED))
+    for page in _ticket_pages(pull, _CREATED):
+        # What was edited, or is being edited just now, belongs to the other list.
+        found.store([ticket for ticket in page if ticket.updated_at == ticket.created_at])
+        found.seen |= {ticket.ticket_id for ticket in page}
+        pull.corpus.set_watermark(CREATED_TICKETS, _newest(page, _CREATED))
     if pull.full:
-        removed += pull.corpus.delete_tickets(sorted(before - seen))
+        found.removed += pull.corpus.delete_tickets(sorted(before - found.seen))
     after = pull.corpus.ticket_ids()
-    return PullReport(len(seen), changed, len(after - before), removed, len(after))
+    return PullReport(len(found.seen), found.changed, len(after - before), found.removed, len(after))
 
 
 def pull_articles(pull: Pull) -> PullReport:
@@ -124,19 +130,66 @@ def pull_assets(pull: Pull) -> PullReport:
     return PullReport(len(seen), changed, len(new), len(removed), total)
 
 
-def _ticket_pages(pull: Pull) -> Iterator[Sequence[Ticket]]:
-    since = None if pull.full else _since(pull.corpus.watermark(TICKETS))
+@dataclass
+class _FoundTickets:
+    """What a pull has come across so far; `seen` are ids."""
+
+    pull: Pull
+    seen: set[str] = field(default_factory=set)
+    changed: int = 0
+    removed: int = 0
+
+    def store(self, page: Sequence[Ticket]) -> None:
+        """Take the evidence of a page into the corpus, and what is none out of it."""
+        pull, listed = self.pull, [ticket for ticket in page if ticket.ticket_id not in self.seen]
+        resolved = [ticket for ticket in listed if _is_evidence(ticket, pull.index)]
+        details = _details(resolved, lambda ticket: _ticket(pull, ticket))
+        kept = [ticket for ticket in details if ticket is not None and _is_evidence(ticket, pull.index)]
+        self.changed += pull.corpus.upsert_tickets(_frame(map(_ticket_row, kept), TICKET_COLUMNS))
+        linked = _details(kept, lambda ticket: _links(pull, ticket))
+        pull.corpus.replace_links({t.ticket_id: ids for t, ids in zip(kept, linked, strict=True)})
+        gone = {ticket.ticket_id for ticket in listed} - {ticket.ticket_id for ticket in kept}
+        self.removed += pull.corpus.delete_tickets(sorted(gone))
+        self.seen |= {ticket.ticket_id for ticket in page}
+        pull.tell(f"{len(self.seen)} tickets seen, {self.changed} new or changed, {self.removed} removed")
+
+
+@dataclass(frozen=True)
+class _TicketList:
+    """One of the two lists: how it is asked for, its watermark, and the time that it is ordered by."""
+
+    watermark: str
+    query: Callable[[datetime, int], TicketQuery]
+    moment: Callable[[Ticket], datetime | None]
+
+
+_EDITED = _TicketList(
+    TICKETS,
+    lambda since, start: TicketQuery(edited_since=since, start_index=start),
+    lambda ticket: ticket.updated_at,
+)
+_CREATED = _TicketList(
+    CREATED_TICKETS,
+    lambda since, start: TicketQuery(created_since=since, start_index=start),
+    lambda ticket: ticket.created_at,
+)
+
+
+def _ticket_pages(pull: Pull, of: _TicketList) -> Iterator[Sequence[Ticket]]:
+    since = (None if pull.full else _since(pull.corpus.watermark(of.watermark))) or _BEGINNING
     start = 1
     while True:
-        page = pull.desk.tickets(TicketQuery(updated_since=since, start_index=start), pull.deadline)
+        page = pull.desk.tickets(of.query(since, start), pull.deadline)
         if page.rows:
             yield page.rows
         if page.next_index is None:
             return
-        last = _newest(page.rows)
+        last = _newest(page.rows, of)
         # A page whose changes are all of one moment gives no later one to start at.
-        moved = last is not None and last != since
-        since, start = (last, 1) if moved else (since, page.next_index)
+        if last is not None and last != since:
+            since, start = last, 1
+        else:
+            start = page.next_index
 
 
 def _pages(read: Callable[[int], Page[Row]]) -> Iterator[Sequence[Row]]:
@@ -152,9 +205,8 @@ def _since(watermark: datetime | None) -> datetime | None:
     return watermark - OVERLAP if watermark else None
 
 
-def _newest(rows: Sequence[Ticket]) -> datetime | None:
-    moments = [moment for row in rows if (moment := row.updated_at or row.created_at)]
-    return max(moments, default=None)
+def _newest(rows: Sequence[Ticket], of: _TicketList) -> datetime | None:
+    return max((moment for row in rows if (moment := of.moment(row))), default=None)
 
 
 def _is_evidence(ticket: Ticket, index: TicketFilter) -> bool:
@@ -171,6 +223,15 @@ def _ticket(pull: Pull, ticket: Ticket) -> Ticket | None:
         return pull.desk.ticket(ticket.ticket_id, pull.deadline)
     except TicketNotFoundError:
         return None
+
+
+def _links(pull: Pull, ticket: Ticket) -> Sequence[str]:
+    try:
+        return pull.desk.linked_tickets(ticket.ticket_id, pull.deadline) if ticket.has_links else ()
+    except ServiceDeskRefusedError as error:
+        # Links serve the measurement of quality alone: tickets come without them, too.
+        pull.tell(f"links of ticket {ticket.ticket_id} cannot be read: {error}")
+        return ()
 
 
 def _article(pull: Pull, article: Article) -> Article:

@@ -96,14 +96,31 @@ class VectorIndex:
             best = -np.partition(-np.hstack([best, block]), count - 1)[:, :count]
         return best
 
+    def nearest_of_each(
+        self, queries: NDArray[np.float32], count: int, probes: int, threads: int
+    ) -> list[NDArray[np.int64]]:
+        """`nearest` for many queries at once, on several threads: for builds. Others ask one by one."""
+        if self._ann is None:
+            return [self.nearest(query, count) for query in queries]
+        proposed = self._search(queries, max(count, _RESCORED), probes, threads)
+        return [
+            rows[np.argsort(-self.scores(query, rows), kind="stable")][:count]
+            for query, rows in zip(queries, proposed, strict=True)
+        ]
+
     def _approximate(self, query: NDArray[np.float32], count: int, probes: int) -> NDArray[np.int64]:
+        # One thread: a process that is to fork must not hold a pool.
+        return self._search(query[np.newaxis], count, probes, threads=1)[0]
+
+    def _search(
+        self, queries: NDArray[np.float32], count: int, probes: int, threads: int
+    ) -> list[NDArray[np.int64]]:
         import faiss
 
-        # One thread (a setting of the calling thread): a process that is to fork must not hold a pool.
-        faiss.omp_set_num_threads(1)
+        faiss.omp_set_num_threads(threads)  # a setting of the calling thread
         parameters = faiss.SearchParametersIVF(nprobe=probes)  # pyright: ignore[reportCallIssue]
-        _, rows = self._ann.search(query[np.newaxis], count, params=parameters)
-        return rows[0][rows[0] >= 0]
+        _, proposed = self._ann.search(queries, count, params=parameters)
+        return [rows[rows >= 0] for rows in proposed]
 
 
 def _open_ann(folder: Path) -> "faiss.Index":

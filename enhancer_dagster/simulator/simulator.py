@@ -141,6 +141,15 @@ class Simulator:
         self.desk.change(ticket, self._values(fields))
         return ticket
 
+    def link(self, ticket_id: str, other_id: str) -> None:
+        """Link two tickets as a technician does in the web client; either then lists the other.
+
+        Raises:
+            Refusal: One of them is not there.
+        """
+        one, other = self.desk.ticket(ticket_id), self.desk.ticket(other_id)
+        one.links[other_id] = other.links[ticket_id] = None
+
     def add_asset(self, asset: Asset) -> None:
         """Put a machine into the inventory."""
         self.desk.assets[asset.asset_id] = asset

@@ -22,6 +22,9 @@ from enhancer_dagster.simulator.server import RunningSimulator, running_simulato
 from enhancer_dagster.simulator.simulator import Simulator
 from tests.factories import make_tenant
 
+NOON = 1_762_084_800_000
+"""2025-11-02 12:00 UTC in epoch milliseconds, as SDP counts."""
+
 
 @pytest.fixture
 def desk() -> Iterator[RunningSimulator]:
@@ -82,6 +85,52 @@ def test_more_than_a_page_comes_without_holes(
     assert corpus.ticket_ids() == set(ids)
 
 
+def test_tickets_that_were_never_changed_hide_no_others(
+    desk: RunningSimulator, client: ServiceDesk, corpus: Corpus
+) -> None:
+    # Imported as closed, newest first: they have no time of change, and stand together in such a list.
+    imported = [
+        desk.simulator.add_ticket(
+            f"Old {number}", status="Closed", created=NOON - number * 60_000, announce=False
+        ).ticket_id
+        for number in range(130)
+    ]
+    edited = resolved(desk, 130)
+    report = pull_resolved_tickets(pull(client, corpus))
+    assert (report.seen, report.new, report.total) == (260, 260, 260)
+    assert corpus.ticket_ids() == {*imported, *edited}
+    desk.simulator.edit_ticket(imported[5], resolution="Late insight")
+    desk.simulator.desk.purge(imported[6])
+    report = pull_resolved_tickets(pull(client, corpus, full=True))
+    assert (report.seen, report.removed, report.total) == (259, 1, 259)
+    assert "Late insight" in corpus.tickets()["resolution"].tolist()
+
+
+@pytest.mark.parametrize("broken_at", [20, 120, 150, 255])
+def test_a_pull_that_breaks_off_anywhere_leaves_no_hole(
+    desk: RunningSimulator, client: ServiceDesk, corpus: Corpus, broken_at: int
+) -> None:
+    edited = resolved(desk, 130)
+    imported = [
+        desk.simulator.add_ticket(
+            f"Old {number}", status="Closed", created=NOON - number * 60_000, announce=False
+        ).ticket_id
+        for number in range(130)
+    ]
+    ids = [*edited, *imported]
+    broken = desk.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=500, ticket=ids[broken_at]))
+    with pytest.raises(ServiceDeskUnavailableError):
+        pull_resolved_tickets(pull(client, corpus))
+    assert ids[broken_at] not in corpus.ticket_ids()
+    # Meanwhile work goes on: what was read already and what was not is changed.
+    desk.simulator.edit_ticket(edited[0], description="Told again")
+    desk.simulator.edit_ticket(edited[-1], description="Told again")
+    desk.simulator.faults.remove(broken)
+    pull_resolved_tickets(pull(client, corpus))
+    assert corpus.ticket_ids() == set(ids)
+    assert corpus.tickets()["body"].tolist().count("Told again") == 2
+
+
 def test_a_pull_that_breaks_off_goes_on_where_it_stopped(
     desk: RunningSimulator, client: ServiceDesk, corpus: Corpus
 ) -> None:
@@ -104,6 +153,21 @@ def test_a_second_pull_asks_only_for_what_changed(
     report = pull_resolved_tickets(pull(client, corpus))
     assert (report.changed, report.new, report.total) == (1, 0, 5)
     assert corpus.tickets().set_index("ticket_id").loc[ids[2]]["resolution"] == "Fixed it better"
+
+
+def test_links_that_people_made_come_with_the_tickets(
+    desk: RunningSimulator, client: ServiceDesk, corpus: Corpus
+) -> None:
+    ids = resolved(desk, 4)
+    desk.simulator.link(ids[0], ids[1])
+    pull_resolved_tickets(pull(client, corpus))
+    assert corpus.links() == {ids[0]: {ids[1]}, ids[1]: {ids[0]}}
+    desk.simulator.link(ids[2], ids[3])
+    desk.simulator.faults.add(Fault(kind=FaultKind.STATUS, status=400, path="link_requests"))
+    told: list[str] = []
+    report = pull_resolved_tickets(pull(client, corpus, full=True, tell=told.append))
+    assert report.total == 4, "tickets come even if their links do not"
+    assert any("links of ticket" in line for line in told)
 
 
 def test_a_re_opened_ticket_is_no_evidence_any_more(

@@ -13,6 +13,7 @@ from enhancer_dagster.adapters.service_desk.list_queries import article_list_inf
 from enhancer_dagster.adapters.service_desk.records import (
     article_from,
     has_resolution_field,
+    linked_id_from,
     listed_ticket_from,
     note_from,
     resolution_in,
@@ -95,6 +96,13 @@ class ServiceDeskPlus:
         with _missing("the list of requests", ServiceDeskRefusedError):
             found = self._api.rows("requests", ("requests",), ticket_list_info(query), deadline)
         return _page([listed_ticket_from(row) for row in found.rows], query.start_index, found.has_more)
+
+    def linked_tickets(self, ticket_id: str, deadline: Deadline) -> Sequence[str]:
+        """The ids of the tickets that a person linked to this one; the first hundred."""
+        path = f"{_ticket_path(ticket_id)}/link_requests"
+        with _missing_ticket(ticket_id):
+            found = self._api.rows(path, ("link_requests",), page(1), deadline)
+        return [linked for row in found.rows if (linked := linked_id_from(row))]
 
     def article(self, article_id: str, deadline: Deadline) -> Article:
         """One article with its content."""

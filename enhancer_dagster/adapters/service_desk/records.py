@@ -27,12 +27,19 @@ def ticket_from(row: Row) -> Ticket:
             # On premises a ticket that was never changed has no time of change.
             updated_at=moment(row.get("last_updated_time")) or created,
             has_notes=row.get("has_notes") is True,
+            has_links=row.get("has_linked_requests") is True,
         )
 
 
 def listed_ticket_from(row: Row) -> Ticket:
     """The ticket in a row of a list, which has neither description nor resolution."""
     return ticket_from(row).model_copy(update={"description": None, "resolution": None})
+
+
+def linked_id_from(row: Row) -> str:
+    """The id of the other ticket in a row of a ticket's links; "" where it names none."""
+    linked = row.get("linked_request")
+    return text(linked.get("id")) if isinstance(linked, dict) else ""
 
 
 def is_open(status: object) -> bool:

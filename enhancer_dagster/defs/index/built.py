@@ -34,6 +34,9 @@ CHECKED = {
 """What must hold before a snapshot is published. One that fails any of these is not."""
 
 
+_COUNTS = frozenset({"new", "changed", "removed", "encoded"})
+
+
 class BuildConfig(dg.Config):
     """How strict a build is."""
 
@@ -139,7 +142,7 @@ def _index_metadata(
         "megabytes": round(manifest.bytes / 1e6, 2),
         "snapshot": manifest.snapshot_id,
         "model": str(manifest.encoder.get("model", "")),
-        **manifest.statistics,
+        **{name: int(v) if name in _COUNTS else v for name, v in manifest.statistics.items()},
         "nearest_neighbours": _neighbours(manifest.tenant_id, content, settings),
     }
 

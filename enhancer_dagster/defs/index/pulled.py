@@ -45,6 +45,12 @@ def read_corpus(settings: Settings, tenant_id: str) -> IndexContent:
         return read_content(corpus)
 
 
+def read_links(settings: Settings, tenant_id: str) -> dict[str, set[str]]:
+    """Which of the tenant's tickets people linked to each other."""
+    with Corpus(corpus_path(settings, tenant_id)) as corpus:
+        return corpus.links()
+
+
 def _pulled(name: str, description: str, pull: Callable[[Pull], PullReport]) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,

@@ -7,11 +7,14 @@ import dagster as dg
 from enhancer_dagster.defs.index.built import open_published
 from enhancer_dagster.defs.index.failures import failures_in_words
 from enhancer_dagster.defs.index.plots import measures, quality_plot
-from enhancer_dagster.defs.index.pulled import GROUP, read_corpus
+from enhancer_dagster.defs.index.pulled import GROUP, read_corpus, read_links
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
-from enhancer_dagster.search.quality import Quality, evaluate_all, sample_neighbours
+from enhancer_dagster.search.quality import Quality, evaluate, evaluate_all, sample_neighbours
 from enhancer_dagster.search.settings import SearchSettings
 from enhancer_dagster.settings import Settings
+
+LINKED = "linked_tickets"
+"""Name of the figures of tickets that people linked to each other."""
 
 QUERIES = 100
 """A corpus. With a million tickets they take about ten seconds."""
@@ -23,7 +26,8 @@ QUERIES = 100
     deps=["ticket_index"],
     kinds={"matplotlib"},
     description="How well the published snapshot finds a document by seven tenths of its words, and how well "
-    "its vectors agree with exact search. Both drop when something in the index is broken.",
+    "its vectors agree with exact search: both drop when something is broken. Where people linked tickets, "
+    "how many of those are found.",
 )
 def retrieval_quality(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
@@ -32,9 +36,13 @@ def retrieval_quality(
     started = time.monotonic()
     with failures_in_words():
         content = read_corpus(settings, context.partition_key)
+        links = read_links(settings, context.partition_key)
         snapshot = open_published(settings, context.partition_key)
         search = SearchSettings.of(settings)
         measured = evaluate_all(snapshot, content, search, queries=QUERIES)
+        linked = evaluate(snapshot, content.tickets, search, known=links, queries=QUERIES) if links else None
+        if linked and linked.queries:
+            measured[LINKED] = linked
         nearest = sample_neighbours(snapshot, content.tickets, search, count=QUERIES)
     best = nearest.drop_duplicates("ticket")["score"].to_list()  # the first of each is its best
     return dg.MaterializeResult(
@@ -68,7 +76,11 @@ _MEASURED = dg.TableSchema(
         dg.TableColumn("source", "string", description="What the right answers are known from."),
         dg.TableColumn("recall_at_1", "float", description="Share that came first."),
         dg.TableColumn("recall_at_10", "float", description="Share among the first ten."),
-        dg.TableColumn("mean_reciprocal_rank", "float", description="Mean of 1 / place, 0 if not found."),
+        dg.TableColumn(
+            "mean_reciprocal_rank",
+            "float",
+            description="Mean of 1 / place of what is right.",
+        ),
         dg.TableColumn("offered", "float", description="Share among the first ten and above the floor."),
         dg.TableColumn("exact_agreement", "float", description="Of the ten nearest by exact search, found."),
     ]
