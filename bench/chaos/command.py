@@ -17,6 +17,7 @@ from loguru import logger
 
 from bench.chaos.boundaries import Boundary
 from bench.chaos.killer import Killer
+from bench.chaos.open_fence import OpenFence
 from bench.chaos.proxy import running_proxy
 from bench.chaos.senders import Senders
 from bench.chaos.targets import Targets
@@ -73,10 +74,13 @@ def main(
         int | None, typer.Option(min=1, help=f"How many are sent; by default {TICKETS_PER_MINUTE} a minute.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Makes the order of the kills repeatable.")] = 1,
+    without_fence: Annotated[
+        bool, typer.Option(help="Let every run through the fence, to see that it is noticed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Kill the system at every boundary and check every ticket; exit code 1 where one is lost or doubled."""
-    result = run(minutes, tickets or round(minutes * TICKETS_PER_MINUTE), seed)
+    result = run(minutes, tickets or round(minutes * TICKETS_PER_MINUTE), seed, without_fence=without_fence)
     if as_json:
         show_json(result.as_json())
     else:
@@ -85,8 +89,15 @@ def main(
         raise typer.Exit(1)
 
 
-def run(minutes: float, tickets: int, seed: int) -> Chaos:
-    """Start the system, let it be killed for `minutes`, wait until all is at rest, and judge."""
+def run(minutes: float, tickets: int, seed: int, *, without_fence: bool = False) -> Chaos:
+    """Start the system, let it be killed for `minutes`, wait until all is at rest, and judge.
+
+    Args:
+        minutes: Without start and drain.
+        tickets: How many are sent.
+        seed: Of the kills.
+        without_fence: Whether the system is a broken one, whose fence lets every run in.
+    """
     rng = random.Random(seed)
     settings: dict[str, Any] = {**LIMITS, "llm_timeout_seconds": 10, "webhook_rate_per_address": 1000}
     with (
@@ -96,7 +107,8 @@ def run(minutes: float, tickets: int, seed: int) -> Chaos:
     ):
         began = time.monotonic()
         killer = Killer(Targets(ready, rng), _url(ready, "dagster_database_url"), rng)
-        with running_proxy(killer.observe) as proxy:
+        fence = OpenFence(killer.observe)
+        with running_proxy(fence.observe if without_fence else killer.observe) as proxy:
             webhooks = proxy.in_front_of("webhook", f"http://{ready.webhook_host}:{ready.webhook_port}")
             watched = {
                 "claim_url": proxy.in_front_of("claims", f"http://{ready.claim_host}:{ready.claim_port}"),
@@ -117,6 +129,7 @@ def run(minutes: float, tickets: int, seed: int) -> Chaos:
                 evidence = _evidence(ready, services)
                 verdict = judge(senders.deliveries, evidence)
         kills = {str(boundary): killer.kills[boundary] for boundary in Boundary}
+    logger.info("chaos: {} runs were let in that the fence had refused", fence.opened)
     return Chaos(seed, time.monotonic() - began, len(senders.deliveries), verdict, kills)
 
 

@@ -15,8 +15,8 @@ from bench.chaos.proxy import Call, Moment
 from bench.chaos.targets import Targets
 from bench.chaos.watch import Sighting, Watch
 
-RUN_PAUSE = (0.5, 2.5)
-SYSTEM_PAUSE = (4.0, 9.0)
+RUN_PAUSE = (0.2, 1.2)
+SYSTEM_PAUSE = (3.0, 7.0)
 POSTGRES_PAUSE = (5.0, 40.0)
 """Seconds between two kills of a track, from and to."""
 

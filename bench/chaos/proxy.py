@@ -24,7 +24,11 @@ class Moment(StrEnum):
 
 @dataclass
 class Call:
-    """One request, and its answer as soon as there is one. Header names are in lower case."""
+    """One request, and its answer as soon as there is one. Header names are in lower case.
+
+    Attributes:
+        replaced: Whether an observer has put another answer in place of the server's.
+    """
 
     service: str
     method: str
@@ -33,6 +37,11 @@ class Call:
     body: bytes
     status: int = 0
     answer: bytes = b""
+    replaced: bool = False
+
+    def replace(self, answer: bytes) -> None:
+        """Answer with this JSON, and 200, whatever the server said."""
+        self.status, self.answer, self.replaced = 200, answer, True
 
 
 Observer = Callable[[Call, Moment], bool]
@@ -122,7 +131,7 @@ class Proxy:
         call.status, call.answer = int(answer.first_line[1]), answer.body
         if not self.observer(call, Moment.ANSWERED):
             return False
-        writer.write(answer.head + answer.body)
+        writer.write(_as_answer(call.answer) if call.replaced else answer.head + answer.body)
         await writer.drain()
         return self.observer(call, Moment.DELIVERED)
 
@@ -135,6 +144,11 @@ def running_proxy(observer: Observer) -> Iterator[Proxy]:
         yield proxy
     finally:
         proxy.close()
+
+
+def _as_answer(content: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    return head.encode() + content
 
 
 async def _read(reader: asyncio.StreamReader) -> _Message:
