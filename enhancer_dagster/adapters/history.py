@@ -1,6 +1,6 @@
 """The table `enhancement_history`: one row a job, whatever is retried or re-executed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -47,13 +47,17 @@ LAST = """
     SELECT correlation_id, content_hash, note_id, completed_at
     FROM pipeline.enhancement_history
     WHERE tenant_id = %s AND ticket_id = %s AND content_hash IS NOT NULL AND NOT skipped
+      AND (status = 'completed' OR enhancement IS NOT NULL OR correlation_id = ANY(%s))
     ORDER BY updated_at DESC LIMIT 1
 """
 OWNED = """
     SELECT correlation_id FROM pipeline.enhancement_history
     WHERE tenant_id = %s AND ticket_id = %s AND correlation_id = ANY(%s)
 """
-PENDING = "SELECT job_id FROM pipeline.enhancement_history WHERE status = 'pending' AND job_id = ANY(%s)"
+PENDING = """
+    SELECT * FROM pipeline.enhancement_history WHERE status = 'pending' ORDER BY started_at LIMIT %s
+"""
+OF_JOBS = "SELECT * FROM pipeline.enhancement_history WHERE job_id = ANY(%s)"
 WITHOUT_AI = """
     SELECT job_id FROM pipeline.enhancement_history
     WHERE status = 'completed' AND generated_without_ai AND NOT skipped
@@ -98,10 +102,19 @@ class PostgresHistory:
         with self._database.transaction() as connection:
             connection.execute(SAVE, _values(record))
 
-    def last_enhancement(self, tenant_id: str, ticket_id: str) -> LastEnhancement | None:
-        """The last enhancement that reached this ticket."""
+    def last_enhancement(
+        self, tenant_id: str, ticket_id: str, standing: Iterable[UUID] = ()
+    ) -> LastEnhancement | None:
+        """The last enhancement that reached this ticket.
+
+        Args:
+            tenant_id: Whose ticket.
+            ticket_id: Which one.
+            standing: Correlation ids of sections on the ticket. A job that failed after its write is known
+                by them; one that was completed once needs none.
+        """
         with self._database.transaction() as connection:
-            row = connection.execute(LAST, [tenant_id, ticket_id]).fetchone()
+            row = connection.execute(LAST, [tenant_id, ticket_id, list(standing)]).fetchone()
         return LastEnhancement(**row) if row else None
 
     def owned_correlation_ids(
@@ -112,11 +125,19 @@ class PostgresHistory:
             rows = connection.execute(OWNED, [tenant_id, ticket_id, list(correlation_ids)]).fetchall()
         return frozenset(row["correlation_id"] for row in rows)
 
-    def pending_jobs(self, job_ids: Iterable[UUID]) -> frozenset[UUID]:
-        """Those of `job_ids` whose row says pending."""
+    def pending(self, limit: int = 500) -> Sequence[HistoryRecord]:
+        """The rows that say pending, oldest first."""
         with self._database.transaction() as connection:
-            rows = connection.execute(PENDING, [list(job_ids)]).fetchall()
-        return frozenset(row["job_id"] for row in rows)
+            rows = connection.execute(PENDING, [limit]).fetchall()
+        return [HistoryRecord.model_validate(row) for row in rows]
+
+    def records(self, job_ids: Iterable[UUID]) -> Mapping[UUID, HistoryRecord]:
+        """The rows of these jobs, by job, as far as there are any."""
+        if not (asked := list(job_ids)):
+            return {}
+        with self._database.transaction() as connection:
+            rows = connection.execute(OF_JOBS, [asked]).fetchall()
+        return {row["job_id"]: HistoryRecord.model_validate(row) for row in rows}
 
     def jobs_without_ai(
         self, *, tenant_id: str | None = None, since: datetime | None = None

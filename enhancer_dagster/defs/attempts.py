@@ -1,5 +1,6 @@
 """What every op of a ticket does around its work: the fence, log lines with ids, failure recorded."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,12 +11,13 @@ import dagster as dg
 from loguru import logger
 
 from enhancer_dagster.defs.policies import retry_transient_errors
-from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.deadlines import Clock, Deadline
 from enhancer_dagster.domain.errors import EnhancerError
 from enhancer_dagster.domain.ports import Ports
 from enhancer_dagster.domain.steps.record import conclude_failure, failed_record
 from enhancer_dagster.domain.steps.values import Enhancement, GatheredContext, TicketRun
 from enhancer_dagster.domain.tickets import Claim
+from enhancer_dagster.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,19 @@ class RunClock:
     Attributes:
         started_at: Wall clock, UTC.
         soft_limit: After it no new work is begun, and what there is gets written.
+        write_limit: After it that is not written any more, so that a failure is recorded before the hard
+            limit ends the worker.
     """
 
     soft_limit: Deadline
+    write_limit: Deadline
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @classmethod
+    def started(cls, settings: Settings, clock: Clock = time.monotonic) -> "RunClock":
+        """The clock of a run that begins now; half of the time between the two limits is for writing."""
+        soft, hard = settings.run_soft_limit_seconds, settings.run_hard_limit_seconds
+        return cls(Deadline.after(soft, clock), Deadline.after(soft + max(0.0, hard - soft) / 2, clock))
 
     def now(self) -> datetime:
         """The time, UTC."""

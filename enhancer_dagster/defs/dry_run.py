@@ -1,6 +1,6 @@
 """The same ops in this process, against real service desk, index and LLM, with nothing written anywhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -119,16 +119,21 @@ class _ReadOnlyHistory:
     def save(self, record: HistoryRecord) -> None:
         pass
 
-    def last_enhancement(self, tenant_id: str, ticket_id: str) -> LastEnhancement | None:
-        return self._real.last_enhancement(tenant_id, ticket_id)
+    def last_enhancement(
+        self, tenant_id: str, ticket_id: str, standing: Iterable[UUID] = ()
+    ) -> LastEnhancement | None:
+        return self._real.last_enhancement(tenant_id, ticket_id, standing)
 
     def owned_correlation_ids(
         self, tenant_id: str, ticket_id: str, correlation_ids: Iterable[UUID]
     ) -> frozenset[UUID]:
         return self._real.owned_correlation_ids(tenant_id, ticket_id, correlation_ids)
 
-    def pending_jobs(self, job_ids: Iterable[UUID]) -> frozenset[UUID]:
-        return frozenset()
+    def pending(self, limit: int = 500) -> Sequence[HistoryRecord]:
+        return ()
+
+    def records(self, job_ids: Iterable[UUID]) -> Mapping[UUID, HistoryRecord]:
+        return {}
 
 
 class _QueueOfOne:

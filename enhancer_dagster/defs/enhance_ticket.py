@@ -12,7 +12,7 @@ from loguru import logger
 from enhancer_dagster.defs import metadata
 from enhancer_dagster.defs.attempts import JobKey, RunClock, admitted, key_of, pass_fence
 from enhancer_dagster.defs.config import JOB_NAME, EnhanceTicketConfig
-from enhancer_dagster.domain.outcomes import HistoryStatus, JobOutcome
+from enhancer_dagster.domain.outcomes import JobOutcome
 from enhancer_dagster.domain.ports import Finish, Ports
 from enhancer_dagster.domain.section import render_section
 from enhancer_dagster.domain.steps import gather, record, synthesize, write_back
@@ -37,7 +37,6 @@ def gather_context(
     with admitted(context, key, ports, clock) as admission:
         run = admission.run
         logger.info("enhancement of ticket {} starts, attempt {}", run.ticket_id, run.attempt)
-        record.save_if_possible(run.record(HistoryStatus.PENDING), ports.history)
         tenant = ports.tenants.get(run.tenant_id)
         desk = ports.service_desks.connect(tenant, run.correlation_id)
         sources = gather.ContextPorts(desk, ports.search, ports.history, ports.queue, ports.earlier)
@@ -105,7 +104,7 @@ def update_ticket(
                 ports.service_desks.connect(tenant, key.correlation_id), ports.history, ports.queue
             ),
             before_write=lambda: pass_fence(context, key, ports, clock),
-            deadline=clock.soft_limit.within(UPDATE_SECONDS),
+            deadline=clock.write_limit.within(UPDATE_SECONDS),
         )
         note_id, writes = write_back.write(task, tenant.write_back)
         written = WrittenSection(

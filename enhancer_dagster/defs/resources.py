@@ -11,7 +11,6 @@ import dagster as dg
 from enhancer_dagster.defs.assembly import op_outputs, ports_of
 from enhancer_dagster.defs.attempts import RunClock
 from enhancer_dagster.defs.io_manager import PostgresIOManager
-from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.ports import Ports
 from enhancer_dagster.settings import Settings, load_settings
 
@@ -25,7 +24,7 @@ def settings_resource() -> Settings:
 @dg.resource(required_resource_keys={"settings"}, description="The run's start and its soft limit.")
 def clock_resource(context: dg.InitResourceContext) -> RunClock:
     """The clock of a run, started with the run's resources."""
-    return RunClock(Deadline.after(context.resources.settings.run_soft_limit_seconds))
+    return RunClock.started(context.resources.settings)
 
 
 @dg.resource(

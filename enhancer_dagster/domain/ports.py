@@ -1,6 +1,6 @@
 """The outside, as the domain sees it. Every method raises only errors of `domain.errors`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -165,8 +165,10 @@ class History(Protocol):
         """Write the job's row, new or again; a later attempt's fields replace the earlier one's."""
         ...
 
-    def last_enhancement(self, tenant_id: str, ticket_id: str) -> LastEnhancement | None:
-        """The last completed, not skipped one of this ticket."""
+    def last_enhancement(
+        self, tenant_id: str, ticket_id: str, standing: Iterable[UUID] = ()
+    ) -> LastEnhancement | None:
+        """The last one of this ticket that was completed, or whose id is of a section that stands there."""
         ...
 
     def owned_correlation_ids(
@@ -175,8 +177,12 @@ class History(Protocol):
         """Those of `correlation_ids` that history knows for this tenant and ticket."""
         ...
 
-    def pending_jobs(self, job_ids: Iterable[UUID]) -> frozenset[UUID]:
-        """Those of `job_ids` whose row says pending."""
+    def pending(self, limit: int = 500) -> Sequence[HistoryRecord]:
+        """The rows that say pending, oldest first."""
+        ...
+
+    def records(self, job_ids: Iterable[UUID]) -> Mapping[UUID, HistoryRecord]:
+        """The rows of these jobs, by job, as far as there are any."""
         ...
 
 
@@ -269,8 +275,8 @@ class TicketIntake(Protocol):
 class QueueLedger(Protocol):
     """What the queue knows, for the reconciler."""
 
-    def jobs(self, *, states: Iterable[str] = ()) -> Iterator[JobRow]:
-        """Jobs in one of `states`, newest first."""
+    def jobs(self, *, states: Iterable[str] = (), correlation_ids: Iterable[UUID] = ()) -> Iterator[JobRow]:
+        """Jobs in one of `states`, or under one of these ids, newest first."""
         ...
 
     def unwritten_history(self, limit: int = 100) -> Sequence[HistoryRecord]:

@@ -28,7 +28,7 @@ def why_not_due(
     ticket: Ticket,
     tenant: Tenant,
     said: str,
-    history: History,
+    last: Callable[[], LastEnhancement | None],
     *,
     correlation_id: UUID | None = None,
     asked_again: bool = False,
@@ -39,13 +39,13 @@ def why_not_due(
         ticket: As it is now.
         tenant: Whose it is.
         said: What `hash_of_own_text` gave.
-        history: What was enhanced before.
+        last: Looks up what was enhanced before, where it hangs on that.
         correlation_id: Of the job that asks. Where it is the last enhancement itself, an earlier attempt
             vanished before it could end the job, which is then due until it has.
         asked_again: A person asked for it.
 
     Raises:
-        DatabaseUnavailableError: It hangs on history, which is down.
+        Whatever `last` raises.
     """
     if ticket.is_trashed:
         return "the ticket is in the trash"
@@ -55,22 +55,31 @@ def why_not_due(
         return "the tenant's filter leaves this ticket out"
     if asked_again:
         return None
-    last = _last_enhancement(ticket, tenant, history)
-    if last and last.content_hash == said and last.correlation_id != correlation_id:
+    known = last()
+    if known and known.content_hash == said and known.correlation_id != correlation_id:
         return "its text is what was last enhanced"
     return None
 
 
-def _is_ours(ticket: Ticket, tenant_id: str, history: History, queue: JobQueue) -> Callable[[UUID], bool]:
-    found = [section.correlation_id for section in find_sections(ticket.description or "")]
-    return ownership_test(history, queue, tenant_id, ticket.ticket_id, found)
+def last_enhancement(ticket: Ticket, tenant: Tenant, history: History) -> LastEnhancement | None:
+    """What history knows of the last section that reached `ticket`, also of a job that failed after that.
 
-
-def _last_enhancement(ticket: Ticket, tenant: Tenant, history: History) -> LastEnhancement | None:
+    Raises:
+        DatabaseUnavailableError: History is down, and there may be one.
+    """
+    standing = _ids_on(ticket)
     try:
-        return history.last_enhancement(tenant.tenant_id, ticket.ticket_id)
+        return history.last_enhancement(tenant.tenant_id, ticket.ticket_id, standing)
     except DatabaseUnavailableError:
         # Without a section the ticket is new to us. With one, going on could answer our own edit.
-        if find_sections(ticket.description or ""):
+        if standing:
             raise
         return None
+
+
+def _is_ours(ticket: Ticket, tenant_id: str, history: History, queue: JobQueue) -> Callable[[UUID], bool]:
+    return ownership_test(history, queue, tenant_id, ticket.ticket_id, _ids_on(ticket))
+
+
+def _ids_on(ticket: Ticket) -> list[UUID]:
+    return [section.correlation_id for section in find_sections(ticket.description or "")]

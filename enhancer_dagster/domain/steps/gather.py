@@ -15,9 +15,11 @@ from enhancer_dagster.domain.context import (
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import TransientError
 from enhancer_dagster.domain.gathering import gather_nodes
+from enhancer_dagster.domain.outcomes import HistoryStatus
 from enhancer_dagster.domain.ports import ContextSearch, EarlierWork, History, JobQueue, ServiceDesk
 from enhancer_dagster.domain.section import strip_sections
-from enhancer_dagster.domain.steps.due import hash_of_own_text, why_not_due
+from enhancer_dagster.domain.steps.due import hash_of_own_text, last_enhancement, why_not_due
+from enhancer_dagster.domain.steps.record import save_if_possible
 from enhancer_dagster.domain.steps.values import GatheredContext, TicketRun
 from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.domain.text import html_to_text
@@ -82,6 +84,9 @@ def gather_context(
     said = hash_of_own_text(ticket, tenant.tenant_id, ports.history, ports.queue)
     if not errors and (reason := _why_not_due(claim, ticket, tenant, said, ports.history)):
         return NotDue(reason)
+    # With the hash: should this job fail with its section on the ticket, our own edit is known by it.
+    begun = run.record(HistoryStatus.PENDING).model_copy(update={"content_hash": said})
+    save_if_possible(begun, ports.history)
     earlier = ports.earlier.context(claim.earlier_runs, None if errors else said)
     if earlier:
         logger.info("run {} has read the same text: its context is used", earlier.taken_from)
@@ -105,7 +110,7 @@ def _why_not_due(claim: Claim, ticket: Ticket, tenant: Tenant, said: str, histor
         ticket,
         tenant,
         said,
-        history,
+        lambda: last_enhancement(ticket, tenant, history),
         correlation_id=claim.correlation_id,
         asked_again=claim.asked_again,
     )

@@ -156,17 +156,23 @@ class _Poll:
         seen = self._handled.get(ticket.ticket_id)
         if seen and seen >= changed_at:
             return
+        if self._is_left_out(ticket):
+            self._report.not_due += 1
+        else:
+            self._enqueue_if_due(ticket, changed_at)
+        self._handled[ticket.ticket_id] = changed_at
+
+    def _enqueue_if_due(self, ticket: Ticket, changed_at: datetime) -> None:
         last = self._ports.history.last_enhancement(self._tenant.tenant_id, ticket.ticket_id)
-        if self._is_left_out(ticket) or (last and self._is_settled(ticket)):
+        if last and self._is_settled(ticket, last):
             self._report.not_due += 1
         else:
             self._enqueue(ticket, _no_earlier(changed_at, last))
-        self._handled[ticket.ticket_id] = changed_at
 
     def _is_left_out(self, listed: Ticket) -> bool:
         return not listed.is_open or not self._tenant.enhance.admits(listed)
 
-    def _is_settled(self, listed: Ticket) -> bool:
+    def _is_settled(self, listed: Ticket, last: LastEnhancement) -> bool:
         """Whether the text is what was last enhanced: the change was our own, or of another field."""
         ports, tenant = self._ports, self._tenant
         try:
@@ -174,7 +180,7 @@ class _Poll:
         except TicketNotFoundError:
             return True
         said = hash_of_own_text(ticket, tenant.tenant_id, ports.history, ports.queue)
-        return why_not_due(ticket, tenant, said, ports.history) is not None
+        return why_not_due(ticket, tenant, said, lambda: last) is not None
 
     def _enqueue(self, ticket: Ticket, changed_at: datetime) -> None:
         taken = self._ports.intake.enqueue(
