@@ -66,7 +66,7 @@ def _running_bridge() -> Iterator[tuple[Settings, Tenant]]:
     with bench_folder() as folder, ready_installation(bench_settings(folder, **_LIMITS)) as ready:
         tenant = add_tenant(ready, "http://127.0.0.1:9")
         supervisor = Supervisor(environment_of(ready), folder / "logs")
-        ready_url = f"{_base_url(ready)}/readyz"
+        ready_url = f"{ready.webhook_base}/readyz"
         command = (sys.executable, "-m", "enhancer_dagster.bridge")
         try:
             supervisor.start(Program("bridge", command, answers(ready_url)))
@@ -79,7 +79,7 @@ def _send(
     settings: Settings, tenant: Tenant, count: int, connections: int, per_second: float | None
 ) -> dict[str, Any]:
     order = {
-        "base_url": _base_url(settings),
+        "base_url": settings.webhook_base,
         "tenant_id": tenant.tenant_id,
         "secret": tenant.webhook_secrets[0].get_secret_value(),
         "count": count,
@@ -105,7 +105,3 @@ def _require_kept(settings: Settings, count: int) -> None:
         row = connection.execute("SELECT count(*) FROM bridge.jobs").fetchone()
     if row is None or row[0] != count:
         raise SystemExit(f"{count} webhooks were accepted, but the queue has {row and row[0]}")
-
-
-def _base_url(settings: Settings) -> str:
-    return f"http://{settings.webhook_host}:{settings.webhook_port}"

@@ -89,7 +89,7 @@ def _programs(settings: Settings, home: Path, definitions: str) -> list[Program]
     bridge = Program(
         "bridge",
         (sys.executable, "-m", "enhancer_dagster.bridge"),
-        answers(f"http://{settings.webhook_host}:{settings.webhook_port}/readyz"),
+        answers(f"{settings.webhook_base}/readyz"),
     )
     code_server = Program(
         "code-server",

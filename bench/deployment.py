@@ -54,7 +54,7 @@ class Deployment:
 
     def webhook_base(self) -> str:
         """Base address of the bridge's public listener."""
-        return f"http://{self.settings.webhook_host}:{self.settings.webhook_port}"
+        return self.settings.webhook_base
 
     def prepare(self, count: int) -> list[dict[str, Any]]:
         """Open tickets at the service desk, of which nobody has told us yet."""

@@ -113,7 +113,7 @@ def _seconds(url: str, sent: dict[str, float]) -> dict[str, float]:
 def _product(settings: Settings, folder: Path) -> Iterator[Send]:
     tenant = add_tenant(settings, "http://127.0.0.1:9")
     with empty_system(settings, folder / "logs"):
-        base_url = f"http://{settings.webhook_host}:{settings.webhook_port}"
+        base_url = settings.webhook_base
         sender = WebhookSender(base_url, tenant.tenant_id, tenant.webhook_secrets[0])
 
         def send(count: int, gap: float) -> dict[str, float]:

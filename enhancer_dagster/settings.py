@@ -150,7 +150,12 @@ class Settings(BaseSettings):
     @property
     def claim_api(self) -> str:
         """Base address of the claim API."""
-        return self.claim_url or f"http://{self.claim_host}:{self.claim_port}"
+        return self.claim_url or base_url(self.claim_host, self.claim_port)
+
+    @property
+    def webhook_base(self) -> str:
+        """Base address of the webhooks' listener."""
+        return base_url(self.webhook_host, self.webhook_port)
 
     @property
     def index_location(self) -> str:
@@ -166,6 +171,11 @@ class Settings(BaseSettings):
     def index_work(self) -> Path:
         """Where builds keep corpora, vectors and encoders."""
         return self.data_dir / "index-work"
+
+
+def base_url(host: str, port: int) -> str:
+    """`http://host:port`, with brackets around an IPv6 address."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def load_settings() -> Settings:

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 from pydantic import HttpUrl, SecretStr
 
+from enhancer_dagster.adapters.bridge_client import BridgeClient
 from enhancer_dagster.adapters.history import PostgresHistory
 from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.adapters.webhook_sender import WebhookSender
 from enhancer_dagster.database import Database
+from enhancer_dagster.domain.ports import JobRow
 from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.runtime.installation import ready_installation
 from enhancer_dagster.runtime.system import running_system, ui_url
@@ -81,8 +83,7 @@ class LiveSystem:
 
     def send(self, tenant: Tenant, ticket_id: str, **fields: Any) -> httpx.Response:
         """Send a webhook about a ticket."""
-        base = f"http://{self.settings.webhook_host}:{self.settings.webhook_port}"
-        sender = WebhookSender(base, tenant.tenant_id, tenant.webhook_secrets[0])
+        sender = WebhookSender(self.settings.webhook_base, tenant.tenant_id, tenant.webhook_secrets[0])
         payload = {"ticket_id": ticket_id, "description": "", "priority": "Medium"}
         try:
             return sender.send(payload | {"created_at": "2026-11-02T15:30:45Z"} | fields)
@@ -123,9 +124,36 @@ class LiveSystem:
         assert data["launchRun"]["__typename"] == "LaunchRunSuccess", data
         return data["launchRun"]["run"]["runId"]
 
+    def re_execute(self, run_id: str, strategy: str = "FROM_FAILURE") -> str:
+        """Run again as the UI does it, from failure or ALL_STEPS; the new run's id."""
+        data = self.graphql(
+            """mutation($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
+                 __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
+            params={"parentRunId": run_id, "strategy": strategy},
+        )
+        assert data["launchRunReexecution"]["__typename"] == "LaunchRunSuccess", data
+        return data["launchRunReexecution"]["run"]["runId"]
+
+    def job(self, correlation_id: str) -> JobRow:
+        """A job as the queue has it now."""
+        assert self.settings.claim_token is not None
+        bridge = BridgeClient(self.settings.claim_api, self.settings.claim_token)
+        (job,) = bridge.jobs(correlation_ids=[UUID(correlation_id)])
+        return job
+
+    def finished_attempt(self, correlation_id: str, attempt: int) -> JobRow:
+        """A job, once this attempt of it is completed."""
+
+        def completed() -> JobRow | None:
+            job = self.job(correlation_id)
+            return job if (job.state, job.attempt) == ("completed", attempt) else None
+
+        return eventually(completed, f"attempt {attempt} of {correlation_id} is completed")
+
     def finished_run(self, run_id: str) -> dict[str, Any]:
         """A run as the UI shows it, once it has ended."""
-        query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }"
+        query = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
+            status tags { key value } stepStats { stepKey status } } } }"""
 
         def ended() -> dict[str, Any] | None:
             run = self.graphql(query, id=run_id)["runOrError"]

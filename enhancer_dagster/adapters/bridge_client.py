@@ -177,6 +177,7 @@ class BridgeClient:
         ticket_id: str | None = None,
         states: Iterable[str] = (),
         since: datetime | None = None,
+        newest: bool = False,
         correlation_ids: Iterable[UUID] = (),
         run_id: str | None = None,
     ) -> Iterator[JobRow]:
@@ -187,6 +188,7 @@ class BridgeClient:
             ticket_id: Of this ticket.
             states: In one of these states.
             since: Received at or after this moment.
+            newest: Only jobs that are the last of their ticket.
             correlation_ids: Under one of these ids.
             run_id: That this run ever worked on.
         """
@@ -195,6 +197,7 @@ class BridgeClient:
             "ticket": ticket_id,
             "state": list(states),
             "since": since.isoformat() if since else None,
+            "newest": newest,
             "correlation_id": [str(one) for one in correlation_ids],
             "run_id": run_id,
             "limit": PAGE,

@@ -59,10 +59,14 @@ PENDING = """
 """
 OF_JOBS = "SELECT * FROM pipeline.enhancement_history WHERE job_id = ANY(%s)"
 WITHOUT_AI = """
-    SELECT job_id FROM pipeline.enhancement_history
+    SELECT job_id FROM pipeline.enhancement_history h
     WHERE status = 'completed' AND generated_without_ai AND NOT skipped
       AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
       AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
+      AND NOT EXISTS (
+        SELECT FROM pipeline.enhancement_history later
+        WHERE later.tenant_id = h.tenant_id AND later.ticket_id = h.ticket_id AND later.id > h.id
+          AND later.status = 'completed' AND NOT later.skipped)
     ORDER BY id
 """
 ROWS = """
@@ -142,7 +146,7 @@ class PostgresHistory:
     def jobs_without_ai(
         self, *, tenant_id: str | None = None, since: datetime | None = None
     ) -> Sequence[UUID]:
-        """Completed jobs whose section was written without AI, oldest first."""
+        """Completed jobs whose section, which is still the ticket's, was written without AI; oldest first."""
         with self._database.transaction() as connection:
             rows = connection.execute(WITHOUT_AI, {"tenant_id": tenant_id, "since": since}).fetchall()
         return [row["job_id"] for row in rows]

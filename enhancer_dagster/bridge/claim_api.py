@@ -15,7 +15,7 @@ from enhancer_dagster.bridge.answers import answer_errors, refusal
 from enhancer_dagster.bridge.health import IsReady, add_health
 from enhancer_dagster.bridge.ledger import Ledger
 from enhancer_dagster.bridge.poller import Poller
-from enhancer_dagster.bridge.quarantine import SettledError, UnknownQuarantineError
+from enhancer_dagster.bridge.quarantine import UnknownQuarantineError
 from enhancer_dagster.bridge.queue import Queue, RunStart, UnknownJobError
 from enhancer_dagster.bridge.schemas import (
     ClaimRequest,
@@ -25,15 +25,10 @@ from enhancer_dagster.bridge.schemas import (
     StartRequest,
     WrittenRequest,
 )
-from enhancer_dagster.domain.errors import FenceClosedError, PermanentError
+from enhancer_dagster.domain.errors import PermanentError
 from enhancer_dagster.domain.tickets import Claim
 
-STATUS_OF: dict[type[PermanentError], int] = {
-    FenceClosedError: 409,
-    SettledError: 409,
-    UnknownJobError: 404,
-    UnknownQuarantineError: 404,
-}
+NOT_FOUND = (UnknownJobError, UnknownQuarantineError)
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 
 
@@ -78,7 +73,7 @@ def claim_api(desk: Desk, more: Iterable[APIRouter], is_ready: IsReady, token: S
 
     @app.exception_handler(PermanentError)
     async def refused(_: Request, error: PermanentError) -> JSONResponse:
-        return refusal(STATUS_OF[type(error)], str(error))
+        return refusal(404 if isinstance(error, NOT_FOUND) else 409, str(error))
 
     return app
 

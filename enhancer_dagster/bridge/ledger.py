@@ -11,7 +11,7 @@ LIST = """
     SELECT job_id, tenant_id, ticket_id, state, attempt, correlation_id, received_at, error, run_id,
         subject, priority, event, asked_again, expiries, retries, available_at, claimed_at, started_at,
         lease_expires_at, finished_at, history_written
-    FROM bridge.jobs
+    FROM bridge.jobs AS job
     WHERE (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
         AND (%(ticket)s::text IS NULL OR ticket_id = %(ticket)s)
         AND (%(state)s::text[] = '{}' OR state = ANY(%(state)s))
@@ -19,6 +19,9 @@ LIST = """
         AND (%(correlation_id)s::uuid[] = '{}' OR correlation_id = ANY(%(correlation_id)s))
         AND (%(run_id)s::text IS NULL
             OR job_id IN (SELECT job_id FROM bridge.runs WHERE run_id = %(run_id)s))
+        AND (NOT %(newest)s OR (SELECT true FROM bridge.jobs newer
+            WHERE newer.tenant_id = job.tenant_id AND newer.ticket_id = job.ticket_id
+                AND (newer.received_at, newer.job_id) > (job.received_at, job.job_id) LIMIT 1) IS NULL)
         AND (%(before)s::uuid IS NULL OR (received_at, job_id) < (
             SELECT received_at, job_id FROM bridge.jobs WHERE job_id = %(before)s))
     ORDER BY received_at DESC, job_id DESC LIMIT %(limit)s

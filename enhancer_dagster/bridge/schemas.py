@@ -103,6 +103,7 @@ class JobFilter(BaseModel):
     state: list[JobState] = Field(default=[], max_length=6)
     ticket: TicketId | None = None
     since: datetime | None = Field(default=None, description="Received at or after this moment.")
+    newest: bool = Field(default=False, description="Only jobs that are the last of their ticket.")
     correlation_id: list[UUID] = Field(default=[], max_length=1000)
     run_id: RunId | None = Field(default=None, description="Any run that this job ever had.")
     before: UUID | None = Field(default=None, description="The last job of the page before.")

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from enhancer_dagster.domain.errors import EnhancerError, IndexUnavailableError
+from enhancer_dagster.domain.errors import BridgeUnavailableError, EnhancerError, IndexUnavailableError
 from enhancer_dagster.settings import Settings, load_settings
 
 console = Console()
@@ -38,7 +38,8 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except EnhancerError as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        advice = "; is `enhancer up` running?" if isinstance(error, BridgeUnavailableError) else ""
+        errors.print(f"[red]error:[/red] {error}{advice}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):

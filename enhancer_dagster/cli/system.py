@@ -41,7 +41,7 @@ def up(
         require_private_ui(settings, allowed=i_have_a_proxy)
         configure_logging(settings.log_level)
         with running_system(settings, log_folder) as supervisor:
-            webhooks = f"http://{settings.webhook_host}:{settings.webhook_port}/webhook/servicedesk/TENANT"
+            webhooks = f"{settings.webhook_base}/webhook/servicedesk/TENANT"
             console.print(
                 f"Dagster UI  {ui_url(settings)}\nwebhooks    {webhooks}\nCtrl-C ends it.", soft_wrap=True
             )

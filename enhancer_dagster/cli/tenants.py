@@ -239,7 +239,7 @@ def _public(tenant: Tenant) -> dict[str, Any]:
 
 
 def _show_webhook(settings: Settings, tenant: Tenant, secret: SecretStr) -> None:
-    address = f"http://{settings.webhook_host}:{settings.webhook_port}/webhook/servicedesk/{tenant.tenant_id}"
+    address = f"{settings.webhook_base}/webhook/servicedesk/{tenant.tenant_id}"
     console.print(f"webhook address (behind your proxy): {address}", soft_wrap=True)
     console.print(
         f"webhook secret, shown this once:     {secret.get_secret_value()}", soft_wrap=True, highlight=False

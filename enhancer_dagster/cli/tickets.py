@@ -83,7 +83,7 @@ def send_test_webhook(
     from enhancer_dagster.adapters.webhook_sender import WebhookSender
 
     with installation() as settings:
-        base = url or f"http://{settings.webhook_host}:{settings.webhook_port}"
+        base = url or settings.webhook_base
         sender = WebhookSender(base, tenant, store(settings).get(tenant).webhook_secrets[0])
         created_at = datetime.now(UTC).isoformat()
         payload = {"ticket_id": ticket, "description": "", "priority": "Medium", "created_at": created_at}

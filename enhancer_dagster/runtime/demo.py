@@ -119,7 +119,7 @@ class RunningDemo:
         self._options = options
         self._tenant_id = tenant.tenant_id
         self._admin = httpx.Client(base_url=f"{simulator}/_admin", timeout=30)
-        webhooks = f"http://{settings.webhook_host}:{settings.webhook_port}"
+        webhooks = settings.webhook_base
         self._sender = WebhookSender(webhooks, tenant.tenant_id, tenant.webhook_secrets[0])
         if settings.database_url is None:
             raise ConfigurationError("the installation has no database")

@@ -16,7 +16,7 @@ from enhancer_dagster.runtime.installation import environment_of
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.runtime.warm_launcher.client import is_served
 from enhancer_dagster.runtime.warm_launcher.folder import LauncherFolder
-from enhancer_dagster.settings import Settings
+from enhancer_dagster.settings import Settings, base_url
 
 REPOSITORY = Path(__file__).parents[2]
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -62,7 +62,7 @@ def require_private_ui(settings: Settings, *, allowed: bool) -> None:
 
 def ui_url(settings: Settings) -> str:
     """Where the Dagster UI is."""
-    return f"http://{settings.dagster_host}:{settings.dagster_port}"
+    return base_url(settings.dagster_host, settings.dagster_port)
 
 
 def _load_code_into_workers(home: Path, supervisor: Supervisor) -> None:
@@ -108,7 +108,7 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, ...]:
     bridge = Program(
         "bridge",
         (sys.executable, "-m", "enhancer_dagster.bridge"),
-        answers(f"http://{settings.webhook_host}:{settings.webhook_port}/readyz"),
+        answers(f"{settings.webhook_base}/readyz"),
     )
     run_workers = Program(
         "run-workers",

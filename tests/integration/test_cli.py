@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,32 +12,11 @@ import psutil
 import pytest
 
 from enhancer_dagster.domain.tenants import Tenant
-from enhancer_dagster.runtime.installation import environment_of
 from enhancer_dagster.simulator.faults import Fault, FaultKind
 from tests.live import LiveSystem, eventually, free_port
-
-ENHANCER = Path(sys.executable).parent / "enhancer"
+from tests.shell import ENHANCER, enhancer, refused
 
 pytestmark = pytest.mark.xdist_group("live")
-
-
-def enhancer(live: LiveSystem, *arguments: str, status: int = 0, **environment: str) -> str:
-    done = subprocess.run(
-        [ENHANCER, *arguments],
-        env=environment_of(live.settings) | {"COLUMNS": "200"} | environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout
-
-
-def refused(live: LiveSystem, *arguments: str) -> str:
-    done = subprocess.run(
-        [ENHANCER, *arguments], env=environment_of(live.settings), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 def test_a_tenants_life(live: LiveSystem) -> None:

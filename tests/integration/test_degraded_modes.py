@@ -60,7 +60,7 @@ def test_a_service_desk_that_fails_marks_history_and_the_run_can_be_re_executed(
     writes = [call for call in live.desk.simulator.journal.calls(ticket_id=ticket_id) if call.method == "PUT"]
     assert len(writes) == 1, "what was refused is not repeated"
     faults.remove(refused)
-    re_execute_from_failure(live, row["dagster_run_id"])
+    live.re_execute(row["dagster_run_id"])
     again = live.row(str(row["correlation_id"]), "completed")
     assert again["id"] == row["id"]
     assert again["attempt"] == row["attempt"] + 1
@@ -160,13 +160,3 @@ def test_history_that_is_cut_off_stops_no_ticket_and_has_the_row_later(open_fold
         proxy.open = True
         assert live.row(correlation_id, "completed")["enhancement"]
     proxy.close()
-
-
-def re_execute_from_failure(live: LiveSystem, run_id: str) -> None:
-    data = live.graphql(
-        """mutation($run: String!) { launchRunReexecution(
-             reexecutionParams: {parentRunId: $run, strategy: FROM_FAILURE}) {
-               __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
-        run=run_id,
-    )
-    assert data["launchRunReexecution"]["__typename"] == "LaunchRunSuccess", data
