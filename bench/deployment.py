@@ -19,6 +19,7 @@ from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.adapters.webhook_sender import WebhookSender
 from enhancer_dagster.database import Database
+from enhancer_dagster.domain.destinations import LOOPBACK
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tenant
 from enhancer_dagster.runtime.installation import ready_installation
@@ -135,8 +136,9 @@ def bench_folder() -> Iterator[Path]:
 def bench_settings(folder: Path, **settings: Any) -> Settings:
     """The product's settings, on free ports, with a gateway that has no name yet."""
     ports = {name: free_port() for name in ("webhook_port", "claim_port", "dagster_port")}
-    gateway = {"llm_api_key": "bench-key", "llm_model": "bench-model", "allow_http": True}
-    return Settings.model_validate({"data_dir": folder} | ports | gateway | settings)
+    gateway = {"llm_api_key": "bench-key", "llm_model": "bench-model"}
+    here = {"allow_http": True, "private_networks": LOOPBACK}
+    return Settings.model_validate({"data_dir": folder} | ports | gateway | here | settings)
 
 
 def add_tenant(settings: Settings, desk_url: str, tenant_id: str = "bench") -> Tenant:

@@ -5,11 +5,14 @@ processes they start. Nothing is read at import: call `load_settings`.
 """
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from enhancer_dagster.domain.destinations import Destinations, Network
 
 
 def default_data_dir() -> Path:
@@ -134,6 +137,10 @@ class Settings(BaseSettings):
     )
 
     allow_http: bool = Field(default=False, description="Let service desks and gateways be http://.")
+    private_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        default=(),
+        description="Where service desks and gateways may be beside public addresses: 10.1.0.0/16,127.0.0.1.",
+    )
     embedding_model: str = Field(
         default="sentence-transformers/all-MiniLM-L6-v2", description="A Hugging Face name or a folder."
     )
@@ -146,6 +153,18 @@ class Settings(BaseSettings):
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator("private_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where service desks and gateways may be."""
+        return Destinations(self.allow_http, self.private_networks)
 
     @property
     def claim_api(self) -> str:

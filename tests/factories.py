@@ -6,8 +6,12 @@ from uuid import uuid4
 
 from pydantic import HttpUrl, SecretStr
 
+from enhancer_dagster.domain.destinations import LOOPBACK, Destinations
 from enhancer_dagster.domain.outcomes import HistoryRecord, HistoryStatus
 from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tenant
+
+ON_LOOPBACK = Destinations(allow_http=True, private_networks=LOOPBACK)
+"""For servers that a test runs itself."""
 
 NOW = datetime(2026, 11, 2, 15, 30, 45, tzinfo=UTC)
 

@@ -18,6 +18,7 @@ from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.adapters.webhook_sender import WebhookSender
 from enhancer_dagster.database import Database
+from enhancer_dagster.domain.destinations import LOOPBACK
 from enhancer_dagster.domain.ports import JobRow
 from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.runtime.installation import ready_installation
@@ -175,7 +176,13 @@ def live_system(folder: Path, **settings: Any) -> Iterator[LiveSystem]:
         gateway = {"llm_base_url": llm.url, "llm_api_key": "test-llm-key", "llm_model": "test-model"}
         # Tenants of many tests share one service desk: polling would give each the others' tickets.
         quiet = {"missed_ticket_poll_seconds": 86_400}
-        chosen = {"data_dir": folder, "allow_http": True} | ports | gateway | quiet | settings
+        chosen = (
+            {"data_dir": folder, "allow_http": True, "private_networks": LOOPBACK}
+            | ports
+            | gateway
+            | quiet
+            | settings
+        )
         with ready_installation(Settings.model_validate(chosen)) as ready:
             yield from _served(ready, desk, llm, folder)
 

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from enhancer_dagster.adapters.bridge_client import BridgeClient
 from enhancer_dagster.cli.common import clear_errors, console, print_json
+from enhancer_dagster.cli.destinations import described
 from enhancer_dagster.domain.deadlines import Deadline
-from enhancer_dagster.domain.errors import BridgeUnavailableError, EnhancerError
+from enhancer_dagster.domain.errors import BridgeUnavailableError, ConfigurationError, EnhancerError
 from enhancer_dagster.domain.ports import Ports, Prompt, TicketQuery
 from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.settings import Settings, load_settings
@@ -55,6 +56,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     from enhancer_dagster.runtime.installation import ready_installation
 
     yield Finding("settings", True, f"data in {settings.data_dir}")
+    yield Finding("addresses", True, f"service desks and gateways: {described(settings.destinations)}")
     try:
         with ready_installation(settings) as ready:
             yield Finding("database", True, "reachable, migrations are up to date")
@@ -97,14 +99,21 @@ def _service_desk(tenant: Tenant, ports: Ports) -> Finding:
         page = desk.tickets(TicketQuery(row_count=1), Deadline.after(CHECK_SECONDS))
         return f"answers; {len(page.rows)} ticket read"
 
-    fix = f"enhancer tenants edit {tenant.tenant_id}: address or credentials"
-    return _finding(part, ask, lambda _: fix)
+    def advice(error: EnhancerError) -> str:
+        if isinstance(error, ConfigurationError):
+            return "as the finding says"
+        return f"enhancer tenants edit {tenant.tenant_id}: address or credentials"
+
+    return _finding(part, ask, advice)
 
 
 def _language_model(settings: Settings, ports: Ports) -> Finding:
     model = ports.language_model
     if model is None:
-        return Finding("LLM", True, f"off: {ports.why_no_language_model}", "sections are written without AI")
+        wanted = settings.llm_enabled and settings.llm_api_key is not None
+        return Finding(
+            "LLM", not wanted, f"off: {ports.why_no_language_model}", "sections are written without AI"
+        )
 
     def ask() -> str:
         prompt = Prompt("Answer with one word.", "Say: ready", max_answer_tokens=16)

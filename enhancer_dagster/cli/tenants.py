@@ -9,6 +9,7 @@ from rich.table import Table
 from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.cli.common import console, installation, operator, print_json
+from enhancer_dagster.cli.destinations import require_reachable
 from enhancer_dagster.database import Database
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.tenants import MOST_WEBHOOK_SECRETS, Edition, Tenant, WriteBack
@@ -95,6 +96,7 @@ def add(
     }
     with installation() as settings:
         tenant = Tenant.model_validate(with_fields(profile, sets or ()))
+        require_reachable(tenant, settings.destinations)
         store(settings).add(tenant, operator())
         _show_webhook(settings, tenant, hook_secret)
 
@@ -110,10 +112,14 @@ def edit(
     """Change fields of a tenant; running processes follow within seconds."""
     with installation() as settings:
         tenants = store(settings)
-        profile = tenants.get(tenant_id).model_dump()
+        before = tenants.get(tenant_id)
+        profile = before.model_dump()
         given = {"api_key": api_key, "client_secret": client_secret, "refresh_token": refresh_token}
         profile["service_desk"] |= {name: value for name, value in given.items() if value is not None}
-        tenants.update(Tenant.model_validate(with_fields(profile, sets or ())), operator())
+        after = Tenant.model_validate(with_fields(profile, sets or ()))
+        if after.service_desk != before.service_desk:
+            require_reachable(after, settings.destinations)
+        tenants.update(after, operator())
         console.print(f"{tenant_id} is changed.")
 
 

@@ -35,7 +35,7 @@ def ports_of(settings: Settings) -> Ports:
     return Ports(
         tenants=TenantStore(database, cipher),
         service_desks=ServiceDeskConnector(
-            tokens=PostgresTokenStore(database, cipher), allow_http=settings.allow_http
+            tokens=PostgresTokenStore(database, cipher), destinations=settings.destinations
         ),
         search=snapshot_search(settings),
         history=PostgresHistory(Database(settings.history_database_url or url, max_size=2)),
@@ -94,7 +94,10 @@ def _language_model(settings: Settings) -> tuple[OpenAiGateway | None, str]:
     if key is None:
         return None, "no key for the LLM gateway: set OPENROUTER_API_KEY or ENHANCER_LLM_API_KEY"
     prices = {model: (price.prompt, price.completion) for model, price in settings.llm_prices.items()}
-    gateway = OpenAiGateway(
-        settings.llm_base_url, key, settings.llm_provider, prices, allow_http=settings.allow_http
-    )
+    try:
+        gateway = OpenAiGateway(
+            settings.llm_base_url, key, settings.llm_provider, prices, destinations=settings.destinations
+        )
+    except ConfigurationError as error:
+        return None, str(error)
     return gateway, ""

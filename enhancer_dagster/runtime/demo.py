@@ -20,6 +20,7 @@ from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.adapters.webhook_sender import WebhookSender
 from enhancer_dagster.database import Database
+from enhancer_dagster.domain.destinations import LOOPBACK
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tenant
 from enhancer_dagster.runtime.demo_report import DemoReport, DemoTicket
@@ -62,6 +63,7 @@ def demo_settings(settings: Settings, options: DemoOptions, environment: dict[st
         "data_dir": settings.data_dir.with_name("enhancer-demo") if own else settings.data_dir / "demo",
         "database_url": None,
         "allow_http": True,
+        "private_networks": (*settings.private_networks, *LOOPBACK),
     }
     for name in ("dagster_port", "webhook_port", "claim_port"):
         changes[name] = _free_port(getattr(settings, name))

@@ -56,7 +56,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         elif isinstance(value, str | int | float | Path):
             known[name] = str(value)
         elif isinstance(value, tuple):
-            known[name] = ",".join(value)
+            known[name] = ",".join(map(str, value))
     ours = {f"ENHANCER_{name.upper()}": value for name, value in known.items()}
     return {**os.environ, **ours}
 

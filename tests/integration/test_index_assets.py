@@ -24,7 +24,7 @@ from enhancer_dagster.simulator.faults import Fault, FaultKind
 from enhancer_dagster.simulator.seed import sample_seed
 from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
-from tests.factories import make_tenant
+from tests.factories import ON_LOOPBACK, make_tenant
 from tests.live import LiveSystem, eventually
 from tests.search_fixtures import PROBLEMS, new_work_dir, shared_encoders
 
@@ -261,7 +261,7 @@ def test_new_tickets_of_the_sample_are_offered_what_was_written_for_them(
     with running_simulator(Simulator(seed=sample_seed())) as desk, Corpus(tmp_path / "c.duckdb") as corpus:
         tenant = make_tenant("sample", base_url=desk.url)
         connection = tenant.service_desk.model_copy(update={"api_key": SecretStr("simulator")})
-        connector = ServiceDeskConnector(tokens=tokens, allow_http=True)
+        connector = ServiceDeskConnector(tokens=tokens, destinations=ON_LOOPBACK)
         client = connector.connect(tenant.model_copy(update={"service_desk": connection}))
         pull = Pull(client, corpus, TicketFilter(), Deadline.after(120), full=True)
         pulled = [pull_resolved_tickets(pull), pull_articles(pull), pull_assets(pull)]

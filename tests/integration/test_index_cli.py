@@ -135,7 +135,8 @@ def test_an_index_is_built_and_measured_where_no_system_runs(
         one = desk.add_ticket(subject, body, announce=False)
         desk.edit_ticket(one.ticket_id, status="Closed", resolution=resolution)
     with running_simulator(desk) as served:
-        given = {"ENHANCER_ALLOW_HTTP": "true", "ENHANCER_DAGSTER_PORT": "1", "SDP_API_KEY": "simulator"}
+        here = {"ENHANCER_ALLOW_HTTP": "true", "ENHANCER_PRIVATE_NETWORKS": "127.0.0.1"}
+        given = here | {"ENHANCER_DAGSTER_PORT": "1", "SDP_API_KEY": "simulator"}
         build = ("index", "build", "--tenant", "acme")
         assert "there is no tenant" in installation.enhancer(*build, status=1, **given)
         added = ("tenants", "add", "acme", "--url", served.url, "--write-back", "note")

@@ -18,6 +18,7 @@ from enhancer_dagster.domain.errors import (
     LanguageModelUnavailableError,
 )
 from enhancer_dagster.domain.ports import Completion, Prompt
+from tests.factories import ON_LOOPBACK
 from tests.llm_server import Answer, LlmServer, drips, fails, hangs_up, llm_server, raw, says, silent
 
 PROMPT = Prompt("You answer.", "What is wrong?", max_answer_tokens=100)
@@ -39,7 +40,9 @@ def pauses() -> list[float]:
 def gateway(server: LlmServer, pauses: list[float]) -> OpenAiGateway:
     preload()
     prices = {"big": (30.0, 60.0)}
-    return OpenAiGateway(server.url, SecretStr(KEY), "test", prices, allow_http=True, sleep=pauses.append)
+    return OpenAiGateway(
+        server.url, SecretStr(KEY), "test", prices, destinations=ON_LOOPBACK, sleep=pauses.append
+    )
 
 
 def ask(gateway: OpenAiGateway, *models: str, seconds: float = 20) -> Completion:
@@ -165,7 +168,7 @@ def test_a_slow_server_is_cut_off_and_the_next_model_has_its_share(
 
 def test_nobody_listening_is_a_typed_error() -> None:
     gateway = OpenAiGateway(
-        "http://127.0.0.1:1/v1", SecretStr(KEY), "test", {}, allow_http=True, sleep=lambda _: None
+        "http://127.0.0.1:1/v1", SecretStr(KEY), "test", {}, destinations=ON_LOOPBACK, sleep=lambda _: None
     )
     with pytest.raises(LanguageModelUnavailableError):
         ask(gateway)
@@ -213,7 +216,7 @@ def test_the_model_that_served_is_named_in_a_length_that_history_takes(
 
 def test_only_openrouter_is_asked_for_its_figures(server: LlmServer) -> None:
     for provider in ("openrouter", "llama"):
-        ask(OpenAiGateway(server.url, SecretStr(KEY), provider, {}, allow_http=True))
+        ask(OpenAiGateway(server.url, SecretStr(KEY), provider, {}, destinations=ON_LOOPBACK))
     first, second = (asked.body for asked in server.asked)
     assert first["usage"] == {"include": True}
     assert "usage" not in second
@@ -224,7 +227,7 @@ def test_what_the_environment_says_of_openai_goes_to_no_other_gateway(
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-canary")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "project-canary")
-    ask(OpenAiGateway(server.url, SecretStr("another-key"), "test", {}, allow_http=True))
+    ask(OpenAiGateway(server.url, SecretStr("another-key"), "test", {}, destinations=ON_LOOPBACK))
     assert "canary" not in str(server.asked[0].headers)
 
 
@@ -251,7 +254,9 @@ def test_a_redirect_is_not_followed(gateway: OpenAiGateway, server: LlmServer) -
 
 @pytest.mark.parametrize("key", ["schl\u00fcssel", "line\nend"])
 def test_a_malformed_key_is_a_typed_error_without_the_key(server: LlmServer, key: str) -> None:
-    gateway = OpenAiGateway(server.url, SecretStr(key), "test", {}, allow_http=True, sleep=lambda _: None)
+    gateway = OpenAiGateway(
+        server.url, SecretStr(key), "test", {}, destinations=ON_LOOPBACK, sleep=lambda _: None
+    )
     with pytest.raises((LanguageModelRefusedError, LanguageModelUnavailableError)) as error:
         ask(gateway)
     assert key not in "".join(traceback.format_exception(error.value))
@@ -286,9 +291,10 @@ from pydantic import SecretStr
 from enhancer_dagster.adapters.llm import OpenAiGateway, preload
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.ports import Prompt
+from tests.factories import ON_LOOPBACK
 
 def ask():
-    gateway = OpenAiGateway({server.url!r}, SecretStr("k"), "test", {{}}, allow_http=True)
+    gateway = OpenAiGateway({server.url!r}, SecretStr("k"), "test", {{}}, destinations=ON_LOOPBACK)
     return gateway.complete(Prompt("s", "u", 10), ["m"], uuid4(), Deadline.after(20)).text
 
 preload()

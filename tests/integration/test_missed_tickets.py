@@ -25,7 +25,7 @@ from enhancer_dagster.simulator.options import SimulatorOptions
 from enhancer_dagster.simulator.server import running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
 from tests.bridge_server import KnownTenants, RunningBridge, shared_bridge
-from tests.factories import make_record, make_tenant
+from tests.factories import ON_LOOPBACK, make_record, make_tenant
 from tests.live import LiveSystem, eventually, live_system
 
 ADDED = datetime.now(UTC) - timedelta(days=1)
@@ -97,7 +97,9 @@ def desk(running: RunningBridge) -> Iterator[Desk]:
     running.sql("TRUNCATE pipeline.enhancement_history")
     database = Database(running.database_url)
     connector = ServiceDeskConnector(
-        tokens=PostgresTokenStore(database, Cipher(generate_key())), allow_http=True, sleep=lambda _: None
+        tokens=PostgresTokenStore(database, Cipher(generate_key())),
+        destinations=ON_LOOPBACK,
+        sleep=lambda _: None,
     )
     with running_simulator(Simulator(SimulatorOptions())) as simulator:
         tenant = make_tenant("acme")

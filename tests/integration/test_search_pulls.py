@@ -20,7 +20,7 @@ from enhancer_dagster.simulator.faults import Fault, FaultKind
 from enhancer_dagster.simulator.records import Asset
 from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
-from tests.factories import make_tenant
+from tests.factories import ON_LOOPBACK, make_tenant
 
 NOON = 1_762_084_800_000
 """2025-11-02 12:00 UTC in epoch milliseconds, as SDP counts."""
@@ -37,7 +37,7 @@ def client(desk: RunningSimulator) -> ServiceDesk:
     tokens = PostgresTokenStore(Database(SecretStr("postgresql://unused")), Cipher(generate_key()))
     tenant = make_tenant("acme", base_url=desk.url)
     connection = tenant.service_desk.model_copy(update={"api_key": SecretStr("simulator")})
-    connector = ServiceDeskConnector(tokens=tokens, allow_http=True, sleep=lambda _: None)
+    connector = ServiceDeskConnector(tokens=tokens, destinations=ON_LOOPBACK, sleep=lambda _: None)
     return connector.connect(tenant.model_copy(update={"service_desk": connection}))
 
 

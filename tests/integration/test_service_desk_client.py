@@ -21,6 +21,7 @@ from enhancer_dagster.domain.errors import (
     WriteOutcomeUnknownError,
 )
 from enhancer_dagster.domain.ports import ServiceDesk, ServiceDesks, TicketQuery
+from tests.factories import ON_LOOPBACK
 from tests.service_desk_server import (
     KEY,
     MemoryStore,
@@ -51,7 +52,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def connector() -> ServiceDeskConnector:
-    return ServiceDeskConnector(tokens=MemoryStore(), allow_http=True)
+    return ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK)
 
 
 @pytest.fixture
@@ -359,9 +360,11 @@ FORKING = """
 import os, sys, threading
 from enhancer_dagster.adapters.service_desk import ServiceDeskConnector
 from enhancer_dagster.domain.deadlines import Deadline
+from tests.factories import ON_LOOPBACK
 from tests.service_desk_server import MemoryStore, onprem_tenant
 
-desk = ServiceDeskConnector(tokens=MemoryStore(), allow_http=True).connect(onprem_tenant(sys.argv[1]))
+connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK)
+desk = connector.connect(onprem_tenant(sys.argv[1]))
 assert threading.active_count() == 1, "connecting started a thread"
 if sys.argv[2] == "after a call":
     desk.ticket("42", Deadline.after(20))

@@ -17,6 +17,7 @@ from loguru import logger
 from enhancer_dagster.adapters.service_desk import ServiceDeskConnector
 from enhancer_dagster.adapters.service_desk.client import ServiceDeskPlus
 from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.destinations import LOOPBACK, Destinations
 from enhancer_dagster.domain.errors import (
     ConfigurationError,
     EnhancerError,
@@ -26,6 +27,7 @@ from enhancer_dagster.domain.errors import (
     ServiceDeskUnavailableError,
     WriteOutcomeUnknownError,
 )
+from tests.factories import ON_LOOPBACK
 from tests.service_desk_server import (
     KEY,
     MemoryStore,
@@ -63,7 +65,7 @@ def pauses() -> Pauses:
 
 @pytest.fixture
 def desk(server: ScriptedServer, pauses: Pauses) -> ServiceDeskPlus:
-    connector = ServiceDeskConnector(tokens=MemoryStore(), allow_http=True, sleep=pauses.sleep)
+    connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK, sleep=pauses.sleep)
     return connector.connect(onprem_tenant(server.url))
 
 
@@ -174,7 +176,7 @@ def test_a_write_without_an_answer_is_never_repeated(
 
 
 def test_a_write_that_never_left_is_repeated(pauses: Pauses, free_port: int, deadline: Deadline) -> None:
-    connector = ServiceDeskConnector(tokens=MemoryStore(), allow_http=True, sleep=pauses.sleep)
+    connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK, sleep=pauses.sleep)
     desk = connector.connect(onprem_tenant(f"http://127.0.0.1:{free_port}"))
     with pytest.raises(ServiceDeskUnavailableError):
         desk.replace_description("42", "x", deadline)
@@ -256,7 +258,8 @@ def test_a_self_signed_certificate_is_accepted_only_where_the_tenant_says_so(
 ) -> None:
     with scripted_server(self_signed(tmp_path)) as server:
         server.on("GET", "requests/42", record("request", id="42"))
-        connector = ServiceDeskConnector(tokens=MemoryStore(), sleep=pauses.sleep)
+        private = Destinations(private_networks=LOOPBACK)
+        connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=private, sleep=pauses.sleep)
         with pytest.raises(ServiceDeskUnavailableError, match="certificate"):
             connector.connect(onprem_tenant(server.url)).ticket("42", deadline)
         assert server.seen == []
@@ -266,7 +269,7 @@ def test_a_self_signed_certificate_is_accepted_only_where_the_tenant_says_so(
 
 @pytest.mark.parametrize("bad", ["0DFF\n5B4E", "schlüssel", " 0DFF", "0DFF\t"])
 def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(bad: str) -> None:
-    connector = ServiceDeskConnector(tokens=MemoryStore(), allow_http=True)
+    connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK)
     with pytest.raises(ConfigurationError, match="api_key") as caught:
         connector.connect(onprem_tenant("http://127.0.0.1:1", api_key=bad))
     assert bad not in str(caught.value)

@@ -18,6 +18,7 @@ from enhancer_dagster.domain.errors import (
     ServiceDeskUnauthorizedError,
     ServiceDeskUnavailableError,
 )
+from tests.factories import ON_LOOPBACK
 from tests.service_desk_server import Reply, ScriptedServer, cloud_tenant, record, scripted_server
 
 TOKEN_PATH = "/oauth/v2/token"
@@ -67,7 +68,9 @@ def deadline() -> Deadline:
 def worker(database: Database, cipher: Cipher, clock: Clock) -> ServiceDeskConnector:
     """What each worker process has of its own."""
     store = PostgresTokenStore(database, cipher)
-    return ServiceDeskConnector(tokens=store, allow_http=True, clock=clock, sleep=lambda seconds: None)
+    return ServiceDeskConnector(
+        tokens=store, destinations=ON_LOOPBACK, clock=clock, sleep=lambda seconds: None
+    )
 
 
 def refreshes(server: ScriptedServer) -> int:

@@ -17,6 +17,7 @@ from enhancer_dagster.domain.errors import (
     TicketNotFoundError,
 )
 from enhancer_dagster.domain.ports import TicketQuery
+from tests.factories import ON_LOOPBACK
 from tests.service_desk_server import (
     MemoryStore,
     Reply,
@@ -81,7 +82,7 @@ def play(recordings: Path, server: ScriptedServer) -> Play:
         status = next((status for status, names in STATUSES.items() if name in names), 200)
         body = (recordings / folder / f"{name}.json").read_bytes()
         server.on(method, f"{API[folder]}/{path}", Reply(status, body))
-        connector = ServiceDeskConnector(tokens=MemoryStore(), allow_http=True)
+        connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK)
         return connector.connect(
             cloud_tenant(server.url) if folder == "cloud_demisto" else onprem_tenant(server.url)
         )
@@ -243,7 +244,9 @@ def test_recorded_workstations(recordings: Path, server: ScriptedServer, deadlin
     server.on("GET", "asset_assets", not_found())
     server.on("GET", "assets", Reply(200, {**listed, "assets": []}))
     server.on("GET", "workstations", Reply(200, {**listed, "workstations": items}))
-    desk = ServiceDeskConnector(tokens=MemoryStore(), allow_http=True).connect(onprem_tenant(server.url))
+    desk = ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK).connect(
+        onprem_tenant(server.url)
+    )
     second = desk.assets(1, deadline).next_index
     assert second is not None
     page = desk.assets(second, deadline)

@@ -17,6 +17,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import SecretStr
 
+from enhancer_dagster.adapters.guarded_loop import refusal_behind
 from enhancer_dagster.adapters.llm.answers import MOST_ANSWER_BYTES, failure_of_status
 from enhancer_dagster.domain.errors import (
     LanguageModelRefusedError,
@@ -59,7 +60,8 @@ async def post(
     Raises:
         LanguageModelUnavailableError: No answer; another try may have one.
         KeyRefusedError: The gateway does not accept the key.
-        LanguageModelRefusedError: It refuses this model or request.
+        LanguageModelRefusedError: It refuses this model or request, or is at an address to which no
+            connection is made.
     """
     messages: list[ChatCompletionMessageParam] = [
         {"role": "system", "content": prompt.system},
@@ -85,6 +87,9 @@ async def post(
             f"{model}: the answer is compressed or larger than {MOST_ANSWER_BYTES} bytes"
         ) from None
     except openai.APIConnectionError as error:
+        refusal = refusal_behind(error)
+        if refusal is not None:
+            raise LanguageModelRefusedError(f"{model}: {refusal}") from None
         reason = type(error.__cause__ or error).__name__
         raise LanguageModelUnavailableError(f"{model}: no connection to the gateway ({reason})") from None
     except (openai.OpenAIError, httpx2.HTTPError) as error:

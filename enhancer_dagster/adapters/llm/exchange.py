@@ -15,8 +15,10 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from enhancer_dagster.adapters.guarded_loop import GuardedEventLoop
 from enhancer_dagster.adapters.llm.answers import completion_of
 from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.destinations import Destinations
 from enhancer_dagster.domain.errors import LanguageModelUnavailableError
 from enhancer_dagster.domain.ports import Completion, Prompt
 
@@ -29,12 +31,12 @@ _making = threading.Lock()
 class ChatExchange:
     """The connections of one process to one gateway. Get it by `process_exchange`."""
 
-    def __init__(self, base_url: str, api_key: SecretStr, provider: str) -> None:
+    def __init__(self, base_url: str, api_key: SecretStr, provider: str, destinations: Destinations) -> None:
         self._base_url = base_url
         self._api_key = api_key
         self._provider = provider
         self._client: AsyncOpenAI | None = None
-        self._loop = asyncio.new_event_loop()
+        self._loop = GuardedEventLoop(destinations)
         threading.Thread(target=self._loop.run_forever, name="llm-exchange", daemon=True).start()
 
     def ask(self, prompt: Prompt, model: str, correlation_id: UUID, deadline: Deadline) -> Completion:
@@ -68,12 +70,16 @@ class ChatExchange:
             raise LanguageModelUnavailableError(f"{model}: no answer within {seconds:.1f} s") from None
 
 
-def process_exchange(base_url: str, api_key: SecretStr, provider: str) -> ChatExchange:
+def process_exchange(
+    base_url: str, api_key: SecretStr, provider: str, destinations: Destinations
+) -> ChatExchange:
     """The exchange of this process with this gateway."""
     with _making:
-        return _exchange(base_url, api_key, provider, os.getpid())
+        return _exchange(base_url, api_key, provider, destinations, os.getpid())
 
 
 @lru_cache(maxsize=8)
-def _exchange(base_url: str, api_key: SecretStr, provider: str, process_id: int) -> ChatExchange:
-    return ChatExchange(base_url, api_key, provider)
+def _exchange(
+    base_url: str, api_key: SecretStr, provider: str, destinations: Destinations, process_id: int
+) -> ChatExchange:
+    return ChatExchange(base_url, api_key, provider, destinations)

@@ -13,6 +13,7 @@ from enhancer_dagster.adapters.llm.answers import KeyRefusedError
 from enhancer_dagster.adapters.llm.exchange import process_exchange
 from enhancer_dagster.adapters.llm.pricing import Prices, priced
 from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.destinations import PUBLIC_ONLY, Destinations
 from enhancer_dagster.domain.errors import (
     ConfigurationError,
     LanguageModelRefusedError,
@@ -41,11 +42,11 @@ class OpenAiGateway:
         api_key: Bearer token.
         provider: The gateway's name, for the records; "openrouter" is asked for its own cost figures.
         prices: For gateways that do not say what a call cost.
-        allow_http: Whether the address may be `http://`.
+        destinations: Where a gateway may be.
         sleep: Waits so many seconds between two tries; injected by tests.
 
     Raises:
-        ConfigurationError: The address is `http://` and that is not allowed.
+        ConfigurationError: The address is one that is not allowed.
     """
 
     def __init__(
@@ -55,18 +56,17 @@ class OpenAiGateway:
         provider: str,
         prices: Prices,
         *,
-        allow_http: bool = False,
+        destinations: Destinations = PUBLIC_ONLY,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not base_url.startswith("https://") and not allow_http:
-            raise ConfigurationError(
-                "ENHANCER_LLM_BASE_URL is not https://; ENHANCER_ALLOW_HTTP=true allows it, for a server "
-                "on this machine"
-            )
+        refusal = destinations.refusal_of_url(base_url)
+        if refusal:
+            raise ConfigurationError(f"ENHANCER_LLM_BASE_URL: {refusal}")
         self._base_url = base_url
         self._api_key = api_key
         self._provider = provider
         self._prices = prices
+        self._destinations = destinations
         self._sleep = sleep
 
     def complete(
@@ -93,7 +93,7 @@ class OpenAiGateway:
     def _ask(self, prompt: Prompt, model: str, correlation_id: UUID, deadline: Deadline) -> Completion:
         if deadline.remaining() <= 0:
             raise LanguageModelUnavailableError(f"{model}: no time is left to ask it")
-        exchange = process_exchange(self._base_url, self._api_key, self._provider)
+        exchange = process_exchange(self._base_url, self._api_key, self._provider, self._destinations)
         tries = Retrying(
             stop=stop_after_attempt(TRIES),
             retry=lambda state: _may_pass(state, deadline),

@@ -16,6 +16,7 @@ from enhancer_dagster.adapters.service_desk.answers import Payload, payload_of
 from enhancer_dagster.adapters.service_desk.retries import retrying
 from enhancer_dagster.adapters.service_desk.wire import Answer, Exchange, process_wire
 from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.destinations import Destinations
 from enhancer_dagster.domain.errors import ServiceDeskRefusedError, WriteOutcomeUnknownError
 
 ACCEPT = "application/vnd.manageengine.sdp.v3+json"
@@ -65,6 +66,7 @@ class Api:
     Args:
         base_url: Up to and with `/api/v3`.
         correlation_id: Sent as `X-Correlation-ID` with every call.
+        destinations: Where connections may go.
         clock: The time of day, UTC.
         sleep: Waits so many seconds between attempts.
     """
@@ -77,12 +79,14 @@ class Api:
         credentials: Credentials,
         correlation_id: UUID | None,
         verify_tls: bool,
+        destinations: Destinations,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
     ) -> None:
         self._base_url = base_url
         self._credentials = credentials
         self._verify_tls = verify_tls
+        self._destinations = destinations
         self._clock = clock
         self._sleep = sleep
         self._headers = {"Accept": ACCEPT}
@@ -151,7 +155,7 @@ class Api:
 
     def _send(self, exchange: Exchange, deadline: Deadline) -> Answer:
         started = time.monotonic()
-        answer = process_wire().send(exchange, deadline)
+        answer = process_wire(self._destinations).send(exchange, deadline)
         took = (time.monotonic() - started) * 1000
         self._log.info("ServiceDesk Plus: {} answered {} in {:.0f} ms", exchange.name, answer.status, took)
         return answer

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from pydantic import HttpUrl, SecretStr
@@ -12,6 +13,7 @@ from enhancer_dagster.adapters.service_desk.assets import AssetForm
 from enhancer_dagster.adapters.service_desk.client import ServiceDeskPlus
 from enhancer_dagster.adapters.service_desk.oauth import OAuthClient, OAuthCredentials, TokenStore
 from enhancer_dagster.adapters.service_desk.refresh import refresh_access_token
+from enhancer_dagster.domain.destinations import PUBLIC_ONLY, Destinations
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tenant
 
@@ -26,7 +28,7 @@ class ServiceDeskConnector:
 
     Args:
         tokens: Where cloud tenants' access tokens are shared.
-        allow_http: Whether addresses may be `http://`.
+        destinations: Where service desks may be.
         clock: The time of day, UTC; injected by tests.
         sleep: Waits so many seconds between attempts; injected by tests.
     """
@@ -35,12 +37,12 @@ class ServiceDeskConnector:
         self,
         *,
         tokens: TokenStore,
-        allow_http: bool = False,
+        destinations: Destinations = PUBLIC_ONLY,
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._tokens = tokens
-        self._allow_http = allow_http
+        self._destinations = destinations
         self._clock = clock
         self._sleep = sleep
         self._asset_forms: dict[tuple[str, str], AssetForm] = {}
@@ -60,6 +62,7 @@ class ServiceDeskConnector:
             credentials=self._credentials(tenant.tenant_id, desk),
             correlation_id=correlation_id,
             verify_tls=desk.verify_tls,
+            destinations=self._destinations,
             clock=self._clock,
             sleep=self._sleep,
         )
@@ -80,17 +83,16 @@ class ServiceDeskConnector:
             client_secret=_sendable(desk.client_secret, tenant_id, "client_secret"),
             refresh_token=_sendable(desk.refresh_token, tenant_id, "refresh_token"),
         )
+        refresh = partial(refresh_access_token, destinations=self._destinations)
         return self._cloud_credentials.setdefault(
             (tenant_id, client.origin),
-            OAuthCredentials(tenant_id, client, self._tokens, refresh_access_token, self._clock),
+            OAuthCredentials(tenant_id, client, self._tokens, refresh, self._clock),
         )
 
     def _address(self, url: HttpUrl, tenant_id: str) -> str:
-        if url.scheme != "https" and not self._allow_http:
-            raise ConfigurationError(
-                f"tenant {tenant_id}: {url.host} is http://, where anyone could read tickets and keys; "
-                "use https://, or set ENHANCER_ALLOW_HTTP for a test"
-            )
+        refusal = self._destinations.refusal_of_url(str(url))
+        if refusal:
+            raise ConfigurationError(f"tenant {tenant_id}: {refusal}")
         return str(url).rstrip("/")
 
 

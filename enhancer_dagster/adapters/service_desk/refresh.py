@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from enhancer_dagster.adapters.service_desk.oauth import OAuthClient
 from enhancer_dagster.adapters.service_desk.wire import Answer, Exchange, process_wire
 from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.destinations import Destinations
 from enhancer_dagster.domain.errors import (
     EnhancerError,
     ServiceDeskThrottledError,
@@ -24,10 +25,13 @@ THROTTLE_WINDOW_SECONDS = 60.0
 _NAME = "OAuth refresh"
 
 
-def refresh_access_token(client: OAuthClient, deadline: Deadline) -> tuple[SecretStr, timedelta]:
+def refresh_access_token(
+    client: OAuthClient, deadline: Deadline, *, destinations: Destinations
+) -> tuple[SecretStr, timedelta]:
     """Ask for a token; returns it with its lifetime.
 
     Raises:
+        ConfigurationError: The accounts server is at an address to which no connection is made.
         ServiceDeskUnauthorizedError: The client or its refresh token is not accepted.
         ServiceDeskThrottledError: Too many tokens were asked for.
         ServiceDeskUnavailableError: The accounts server did not answer, or not sensibly.
@@ -39,7 +43,8 @@ def refresh_access_token(client: OAuthClient, deadline: Deadline) -> tuple[Secre
         "refresh_token": client.refresh_token.get_secret_value(),
     }
     try:
-        answer = process_wire().send(Exchange(_NAME, "POST", client.token_url, form=form), deadline)
+        exchange = Exchange(_NAME, "POST", client.token_url, form=form)
+        answer = process_wire(destinations).send(exchange, deadline)
     except WriteOutcomeUnknownError as error:
         # A token that nobody uses does no harm: this write may be repeated.
         raise ServiceDeskUnavailableError(str(error)) from error

@@ -18,8 +18,11 @@ from urllib.parse import urlencode
 import httpx
 from pydantic import SecretStr
 
+from enhancer_dagster.adapters.guarded_loop import GuardedEventLoop, refusal_behind
 from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.destinations import Destinations
 from enhancer_dagster.domain.errors import (
+    ConfigurationError,
     ServiceDeskRefusedError,
     ServiceDeskUnavailableError,
     WriteOutcomeUnknownError,
@@ -89,8 +92,8 @@ class _AnswerTooLargeError(Exception):
 class Wire:
     """The connections of one process. Get it by `process_wire`."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, destinations: Destinations) -> None:
+        self._loop = GuardedEventLoop(destinations)
         self._clients: dict[bool, httpx.AsyncClient] = {}
         threading.Thread(target=self._loop.run_forever, name="service-desk-wire", daemon=True).start()
 
@@ -100,6 +103,7 @@ class Wire:
         Redirects are not followed: the answer is returned as it is.
 
         Raises:
+            ConfigurationError: The host is at an address to which no connection is made.
             ServiceDeskUnavailableError: No answer, and nothing can have been changed.
             WriteOutcomeUnknownError: A write was sent and no usable answer came.
             ServiceDeskRefusedError: The answer to a read is larger than `MAX_ANSWER_BYTES`.
@@ -155,16 +159,16 @@ class Wire:
 
 
 _locks: dict[int, threading.Lock] = {}
-_wires: dict[int, Wire] = {}
+_wires: dict[tuple[int, Destinations], Wire] = {}
 
 
-def process_wire() -> Wire:
-    """The connections of this process, opened at the first call."""
-    process_id = os.getpid()
-    with _locks.setdefault(process_id, threading.Lock()):
-        if process_id not in _wires:
-            _wires[process_id] = Wire()
-        return _wires[process_id]
+def process_wire(destinations: Destinations) -> Wire:
+    """The connections of this process to where `destinations` lets them go, opened at the first call."""
+    key = (os.getpid(), destinations)
+    with _locks.setdefault(key[0], threading.Lock()):
+        if key not in _wires:
+            _wires[key] = Wire(destinations)
+        return _wires[key]
 
 
 def _plain_headers(exchange: Exchange, form: _Form | None) -> dict[str, str]:
@@ -186,6 +190,9 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 def _as_domain_error(error: Exception, exchange: Exchange, form: _Form | None) -> Exception:
+    refusal = refusal_behind(error)
+    if refusal is not None:
+        return ConfigurationError(f"{exchange.name}: {refusal}")
     reason = _reason(error)
     if form is not None and form.sent:
         return WriteOutcomeUnknownError(f"{exchange.name} was sent, what became of it is not known: {reason}")
