@@ -38,9 +38,10 @@ $(LLM_VENV)/.ready: requirements/llm.txt
 	$(LLM_VENV)/bin/pip install --quiet --progress-bar off --require-hashes -r $<
 	@touch $@
 
-check: setup  ## ruff, pyright and the import rule
+check: setup  ## ruff, bandit, pyright and the import rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive enhancer_dagster
 	$(BIN)/pyright
 	$(BIN)/pytest -q tests/unit/test_imports.py
 

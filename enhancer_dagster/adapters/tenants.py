@@ -100,12 +100,23 @@ class TenantStore:
             ).fetchall()
         return [AuditEntry(**row) for row in rows]
 
-    def reencrypt(self) -> int:
-        """Write every tenant's secrets anew under the first key; returns how many tenants there are."""
-        tenants = self.list_all()
-        for tenant in tenants:
-            self.update(tenant, changed_by="reencrypt", action="reencrypt")
-        return len(tenants)
+    def reencrypt(self, changed_by: str) -> int:
+        """Write every tenant's secrets anew under the first key, all or none; returns how many tenants.
+
+        Raises:
+            ConfigurationError: Some cannot be read under any key; nothing is changed.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT tenant_id, secrets FROM registry.tenants ORDER BY tenant_id FOR UPDATE"
+            ).fetchall()
+            for row in rows:
+                anew = self._cipher.encrypt(self._cipher.decrypt(row["secrets"]))
+                connection.execute(
+                    "UPDATE registry.tenants SET secrets = %s WHERE tenant_id = %s", [anew, row["tenant_id"]]
+                )
+                connection.execute(AUDIT, [row["tenant_id"], changed_by, "rotate-key", Jsonb({})])
+        return len(rows)
 
     def _write(
         self,

@@ -2,7 +2,18 @@
 
 import typer
 
-from enhancer_dagster.cli import doctor, index, quarantine, retry, search, simulator, system, tenants, tickets
+from enhancer_dagster.cli import (
+    doctor,
+    index,
+    keys,
+    quarantine,
+    retry,
+    search,
+    simulator,
+    system,
+    tenants,
+    tickets,
+)
 
 app = typer.Typer(
     help="Enhances ServiceDesk Plus tickets: `enhancer demo` shows it, `enhancer up` runs it.",
@@ -15,6 +26,7 @@ retry.register(app)
 search.register(app)
 doctor.register(app)
 simulator.register(app)
+keys.register(tenants.app)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(index.app, name="index")

@@ -66,9 +66,10 @@ def require_index(settings: Settings, tenant_id: str) -> None:
     )
 
 
-def operator() -> str:
-    """Who is at the keyboard, for the audit."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+def operator(given: str | None = None) -> str:
+    """Who is at the keyboard, for the audit: the user of this machine, behind the name that was `given`."""
+    user = f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"{given} ({user})" if given else user
 
 
 def print_json(value: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
+from rich.markup import escape
 from rich.table import Table
 
 from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
@@ -61,6 +62,12 @@ RefreshToken = Annotated[
 ]
 
 
+AS = typer.Option(
+    "--as", metavar="NAME", help="Who does this, for the audit, beside the user of this machine."
+)
+As = Annotated[str | None, AS]
+
+
 @app.command()
 def add(
     tenant_id: Id,
@@ -79,6 +86,7 @@ def add(
     client_secret: ClientSecret = None,
     refresh_token: RefreshToken = None,
     sets: Sets = None,
+    by: As = None,
 ) -> None:
     """Add a tenant, and show its webhook secret this once."""
     hook_secret = generate_webhook_secret()
@@ -97,7 +105,7 @@ def add(
     with installation() as settings:
         tenant = Tenant.model_validate(with_fields(profile, sets or ()))
         require_reachable(tenant, settings.destinations)
-        store(settings).add(tenant, operator())
+        store(settings).add(tenant, operator(by))
         _show_webhook(settings, tenant, hook_secret)
 
 
@@ -108,6 +116,7 @@ def edit(
     client_secret: ClientSecret = None,
     refresh_token: RefreshToken = None,
     sets: Sets = None,
+    by: As = None,
 ) -> None:
     """Change fields of a tenant; running processes follow within seconds."""
     with installation() as settings:
@@ -119,7 +128,7 @@ def edit(
         after = Tenant.model_validate(with_fields(profile, sets or ()))
         if after.service_desk != before.service_desk:
             require_reachable(after, settings.destinations)
-        tenants.update(after, operator())
+        tenants.update(after, operator(by))
         console.print(f"{tenant_id} is changed.")
 
 
@@ -155,15 +164,34 @@ def show(tenant_id: Id) -> None:
 
 
 @app.command()
-def enable(tenant_id: Id) -> None:
-    """Accept a tenant's webhooks again."""
-    _set_active(tenant_id, active=True)
+def audit(
+    tenant_id: Annotated[str | None, typer.Argument(help="One tenant; none: all.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Who changed which tenant, when and what, newest first; of secrets only that they changed."""
+    with installation() as settings:
+        entries = store(settings).audit(tenant_id)
+    if json:
+        print_json([entry.model_dump(mode="json") for entry in entries])
+        return
+    table = Table("when", "tenant", "who", "action", "what")
+    for entry in entries:
+        changes = ", ".join(_change(name, change) for name, change in entry.changes.items())
+        row = (f"{entry.changed_at:%Y-%m-%d %H:%M:%S %Z}", entry.tenant_id, entry.changed_by, entry.action)
+        table.add_row(*row, escape(changes))
+    console.print(table)
 
 
 @app.command()
-def disable(tenant_id: Id) -> None:
+def enable(tenant_id: Id, by: As = None) -> None:
+    """Accept a tenant's webhooks again."""
+    _set_active(tenant_id, by, active=True)
+
+
+@app.command()
+def disable(tenant_id: Id, by: As = None) -> None:
     """Refuse a tenant's webhooks; what is queued is still worked off."""
-    _set_active(tenant_id, active=False)
+    _set_active(tenant_id, by, active=False)
 
 
 @app.command()
@@ -172,6 +200,7 @@ def rotate_secret(
     drop_old: Annotated[
         bool, typer.Option(help="End the rotation: only the newest secret stays valid.")
     ] = False,
+    by: As = None,
 ) -> None:
     """Make a new webhook secret; the old ones stay valid until --drop-old."""
     with installation() as settings:
@@ -180,7 +209,7 @@ def rotate_secret(
         if drop_old:
             tenants.update(
                 tenant.model_copy(update={"webhook_secrets": tenant.webhook_secrets[:1]}),
-                operator(),
+                operator(by),
                 "drop-old-secrets",
             )
             console.print(f"{tenant_id} now has one valid webhook secret.")
@@ -192,7 +221,7 @@ def rotate_secret(
             )
         secret = generate_webhook_secret()
         rotated = tenant.model_copy(update={"webhook_secrets": (secret, *tenant.webhook_secrets)})
-        tenants.update(rotated, operator(), "rotate-secret")
+        tenants.update(rotated, operator(by), "rotate-secret")
         _show_webhook(settings, rotated, secret)
 
 
@@ -229,12 +258,16 @@ def _parsed(field: str, value: str) -> str | list[str] | None:
     return value or None
 
 
-def _set_active(tenant_id: str, *, active: bool) -> None:
+def _set_active(tenant_id: str, by: str | None, *, active: bool) -> None:
     with installation() as settings:
         tenants = store(settings)
         changed = tenants.get(tenant_id).model_copy(update={"active": active})
-        tenants.update(changed, operator(), "enable" if active else "disable")
+        tenants.update(changed, operator(by), "enable" if active else "disable")
     console.print(f"{tenant_id} is {'enabled' if active else 'disabled'}.")
+
+
+def _change(name: str, change: Any) -> str:
+    return f"{name}: {change['from']} → {change['to']}" if isinstance(change, dict) else f"{name}: {change}"
 
 
 def _public(tenant: Tenant) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tena
 from enhancer_dagster.runtime.demo_report import DemoReport, DemoTicket
 from enhancer_dagster.runtime.installation import environment_of, ready_installation
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
-from enhancer_dagster.runtime.system import answers, running_system, ui_url
+from enhancer_dagster.runtime.system import answers, require_private_ui, running_system, ui_url
 from enhancer_dagster.search.location import TenantLocation
 from enhancer_dagster.settings import Settings, default_data_dir
 
@@ -88,7 +88,11 @@ def running_demo(settings: Settings, options: DemoOptions, say: Say) -> Iterator
         settings: As `demo_settings` gives them.
         options: What was asked for.
         say: Is told what is going on.
+
+    Raises:
+        ConfigurationError: The UI, which has no login, would be public, or a part did not come up.
     """
+    require_private_ui(settings, allowed=False)
     if options.fresh:
         shutil.rmtree(settings.data_dir, ignore_errors=True)
     say(_who_writes(settings))

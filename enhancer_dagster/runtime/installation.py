@@ -61,6 +61,28 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {**os.environ, **ours}
 
 
+def kept_keys(settings: Settings) -> Path | None:
+    """The file with the keys that encrypt secrets, None where the operator keeps them in the environment.
+
+    Args:
+        settings: As they were given, not yet made ready.
+    """
+    if settings.database_url is not None or settings.secret_key is not None:
+        return None
+    return settings.data_dir / "secrets" / "secret.key"
+
+
+def replace_secret(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read, whole or not at all."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, NEW_FILE, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
 def _prepared(settings: Settings) -> Settings:
     if settings.database_url is None:
         raise ConfigurationError("no database: set ENHANCER_DATABASE_URL")

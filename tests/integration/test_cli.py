@@ -41,6 +41,52 @@ def test_a_tenants_life(live: LiveSystem) -> None:
     assert "cli-life" in enhancer(live, "tenants", "list")
 
 
+def test_the_audit_says_who_changed_a_tenant_and_when(live: LiveSystem) -> None:
+    tenant_id = live.add_tenant().tenant_id
+    change = ("tenants", "edit", tenant_id, "--set", "name=Life", "--as", "Eve of operations")
+    enhancer(live, *change, SDP_API_KEY="canary-key")
+    newest, added = json.loads(enhancer(live, "tenants", "audit", tenant_id, "--json"))
+    assert (added["action"], added["changed_by"]) == ("add", "test")
+    assert newest["changed_by"].startswith("Eve of operations (")
+    assert newest["changes"] == {"api_key": "changed", "name": {"from": "", "to": "Life"}}
+    told = enhancer(live, "tenants", "audit", tenant_id)
+    assert "Eve of operations" in told
+    assert "canary" not in told
+
+
+def test_an_address_inside_is_refused_in_words(live: LiveSystem) -> None:
+    tenant_id = live.add_tenant().tenant_id
+    address = "service_desk.base_url=https://169.254.169.254"
+    assert "metadata" in refused(live, "tenants", "edit", tenant_id, "--set", address)
+    added = ("tenants", "add", f"{tenant_id}-b", "--write-back", "note", "--url", "https://10.9.8.7")
+    assert "ENHANCER_PRIVATE_NETWORKS=10.9.8.7/32" in refused(live, *added)
+
+
+def test_the_key_of_the_secrets_rotates(open_folder: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "ENHANCER_DATA_DIR": str(open_folder / "keys")}
+    tenants = (ENHANCER, "tenants")
+
+    def done(*arguments: str) -> str:
+        command = [*tenants, *arguments]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert "Traceback" not in ended.stderr
+        return ended.stdout + ended.stderr
+
+    added = ("add", "acme", "--url", "https://203.0.114.7", "--write-back", "note", "--api-key", "canary")
+    assert "whsec_" in done(*added)
+    kept = open_folder / "keys" / "secrets" / "secret.key"
+    old = kept.read_text()
+    assert "no second key" in done("rotate-key", "--restarted")
+    assert "Restart" in done("rotate-key")
+    assert kept.read_text().startswith(f"{old},"), "what runs still reads what is written"
+    assert "1 tenants" in done("rotate-key", "--restarted")
+    assert old not in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    shown = json.loads(done("show", "acme"))
+    assert shown["service_desk"]["api_key"] == "set"
+    assert [entry["action"] for entry in shown["audit"]] == ["rotate-key", "add"]
+
+
 def test_a_mistake_is_answered_in_words(live: LiveSystem) -> None:
     assert "there is no tenant" in refused(live, "tenants", "show", "nobody")
     assert "use FIELD=VALUE" in refused(

@@ -70,7 +70,8 @@ def test_keys_rotate(database_url: SecretStr) -> None:
     database = Database(database_url)
     both = SecretStr(f"{new.get_secret_value()},{old.get_secret_value()}")
     TenantStore(database, Cipher(old)).add(make_tenant("acme"), "test")
-    assert TenantStore(database, Cipher(both)).reencrypt() == 1
+    assert TenantStore(database, Cipher(both)).reencrypt("root@desk") == 1
+    assert TenantStore(database, Cipher(new)).audit("acme")[0].changed_by == "root@desk"
     assert TenantStore(database, Cipher(new)).get("acme").tenant_id == "acme"
     with pytest.raises(ConfigurationError, match="ENHANCER_SECRET_KEY"):
         TenantStore(database, Cipher(old)).get("acme")
