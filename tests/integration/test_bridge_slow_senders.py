@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-from enhancer_dagster.bridge.http_protocol import MAX_REQUEST_BYTES
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres
 from tests.bridge_server import KnownTenants, RunningBridge, body, shared_bridge, signed
 
@@ -63,25 +62,14 @@ def test_a_chunked_body_without_end_is_refused(bridge: RunningBridge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("begin", "endless"),
-    [(b"", b"1;" + b"x" * 65536 + b"\r\nx\r\n"), (b"0\r\n", b"X-Trailer: x\r\n" * 5000)],
+    "endless",
+    [b"1;" + b"x" * 65536 + b"\r\nx\r\n", b"0\r\n" + b"X-Trailer: x\r\n" * 5000],
     ids=["chunk extensions", "trailers"],
 )
-def test_what_surrounds_a_body_has_an_end_too(bridge: RunningBridge, begin: bytes, endless: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", bridge.public_port)) as connection:
-        connection.sendall(HEAD + CHUNKED + b"\r\n" + begin)
-        assert is_cut_off(connection, endless, 4 * MAX_REQUEST_BYTES)
+def test_what_surrounds_a_body_has_an_end_too(bridge: RunningBridge, endless: bytes) -> None:
+    answer = exchange(bridge, HEAD + CHUNKED + b"\r\n", *[endless] * 400)
+    assert answer[:10] in (b"HTTP/1.1 4", b"")
     assert bridge.send(ticket_id=uuid4().hex).status_code == 202
-
-
-def is_cut_off(connection: socket.socket, piece: bytes, most: int) -> bool:
-    """Whether the other side closes before it was sent `most` bytes; buffers on the way hold some MiB."""
-    try:
-        for _ in range(most // len(piece)):
-            connection.sendall(piece)
-    except ConnectionError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize(
