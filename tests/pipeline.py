@@ -18,6 +18,7 @@ from enhancer_dagster.database import Database
 from enhancer_dagster.defs.assembly import ports_of
 from enhancer_dagster.defs.build import build_defs
 from enhancer_dagster.defs.config import JOB_NAME, run_request
+from enhancer_dagster.domain.destinations import LOOPBACK
 from enhancer_dagster.domain.ports import Finish, JobQueue, Ports, ServiceDesk
 from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.domain.tickets import Claim
@@ -112,6 +113,7 @@ def running_pipeline(postgres: EmbeddedPostgres, **settings: Any) -> Iterator[Pi
                 "llm_api_key": "test-llm-key",
                 "llm_model": "test-model",
                 "allow_http": True,
+                "private_networks": LOOPBACK,
             }
             ready = Settings.model_validate(chosen | settings)
             ports = replace(ports_of(ready), tenants=tenants)
