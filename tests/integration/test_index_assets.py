@@ -1,5 +1,6 @@
 """The index's assets on the real system, and what the sample service desk's new tickets are offered."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,7 +158,9 @@ def desk_with_problems() -> tuple[Simulator, list[str]]:
 @pytest.fixture(scope="module")
 def sample(live: LiveSystem) -> Iterator[Index]:
     """A new tenant on the sample service desk, with the index that it got by itself."""
-    with new_index(live, Simulator(seed=sample_seed())) as index:
+    desk = Simulator(seed=sample_seed())
+    desk.link(*list(desk.desk.tickets)[:2])
+    with new_index(live, desk) as index:
         index.first_build()
         yield index
 
@@ -174,6 +177,8 @@ def test_a_new_tenant_gets_its_partition_and_its_first_index_by_itself(sample: I
     pulled, built = sample.metadata("resolved_tickets"), sample.metadata("ticket_index")
     assert pulled["dagster/partition_row_count"] == built["tickets_rows"] == 188
     assert (pulled["new"], pulled["changed"], pulled["removed"]) == (188, 0, 0)
+    assert (built["new"], built["changed"], built["removed"]) == (built["dagster/partition_row_count"], 0, 0)
+    assert built["docs_per_second"] > 0
     assert built["nearest_neighbours"]["records"]
     assert sample.metadata("ticket_embeddings")["docs_per_second"] > 0
     assert sample.metadata("ip_inventory")["dagster/partition_row_count"] == 95
@@ -184,7 +189,13 @@ def test_each_build_is_measured_and_drawn(sample: Index) -> None:
     quality = sample.metadata("retrieval_quality")
     assert quality["tickets_recall_at_10"] > 0.9
     assert quality["tickets_exact_agreement"] >= 0.98
-    assert len(quality["measured"]["records"]) == 2
+    rows = map(json.loads, quality["measured"]["records"])
+    sources = {row["corpus"]: (row["source"], row["queries"]) for row in rows}
+    assert sources == {
+        "tickets": ("perturbed text", 100),
+        "articles": ("perturbed text", 42),
+        "linked_tickets": ("known duplicates", 2),
+    }
     assert quality["plot"].startswith("![retrieval quality](data:image/png;base64,iVBORw0KGgo")
 
 
@@ -211,6 +222,8 @@ def test_the_index_is_rebuilt_by_hand(sample: Index, job: str, assets: tuple[str
     assert run["status"] == "SUCCESS", sample.failed_steps(run["runId"])
     assert sample.place.current() != before
     assert sample.metadata("ticket_embeddings")["new"] == 0, "what is known is not encoded again"
+    built = sample.metadata("ticket_index")
+    assert (built["new"], built["changed"], built["removed"]) == (0, 0, 0)
     checks = sample.checks(run["runId"])
     assert len(checks) == 6
     assert all(checks.values())
