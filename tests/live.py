@@ -126,7 +126,8 @@ class LiveSystem:
         return data["launchRun"]["run"]["runId"]
 
     def re_execute(self, run_id: str, strategy: str = "FROM_FAILURE") -> str:
-        """Run again as the UI does it, from failure or ALL_STEPS; the new run's id."""
+        """Run again as the UI does it, from failure or ALL_STEPS, once it has ended; the new run's id."""
+        self.finished_run(run_id)  # history says failed a moment before, and Dagster refuses until then
         data = self.graphql(
             """mutation($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
                  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
