@@ -53,10 +53,6 @@ class Deployment:
         """The product's processes, PostgreSQL among them, without their descendants."""
         return [child for child in psutil.Process().children() if child.pid not in self._outside]
 
-    def webhook_base(self) -> str:
-        """Base address of the bridge's public listener."""
-        return self.settings.webhook_base
-
     def prepare(self, count: int) -> list[dict[str, Any]]:
         """Open tickets at the service desk, of which nobody has told us yet."""
         return self.services.new_tickets(count)
@@ -89,7 +85,8 @@ class Deployment:
         return self.finish(tickets)
 
     def _send(self, tickets: Sequence[dict[str, Any]]) -> None:
-        sender = WebhookSender(self.webhook_base(), self.tenant.tenant_id, self.tenant.webhook_secrets[0])
+        tenant = self.tenant
+        sender = WebhookSender(self.settings.webhook_base, tenant.tenant_id, tenant.webhook_secrets[0])
         try:
             for ticket in tickets:
                 sender.send(webhook_of(ticket)).raise_for_status()

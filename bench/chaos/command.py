@@ -109,9 +109,9 @@ def run(minutes: float, tickets: int, seed: int, *, without_fence: bool = False)
         killer = Killer(Targets(ready, rng), _url(ready, "dagster_database_url"), rng)
         fence = OpenFence(killer.observe)
         with running_proxy(fence.observe if without_fence else killer.observe) as proxy:
-            webhooks = proxy.in_front_of("webhook", f"http://{ready.webhook_host}:{ready.webhook_port}")
+            webhooks = proxy.in_front_of("webhook", ready.webhook_base)
             watched = {
-                "claim_url": proxy.in_front_of("claims", f"http://{ready.claim_host}:{ready.claim_port}"),
+                "claim_url": proxy.in_front_of("claims", ready.claim_api),
                 "llm_base_url": proxy.in_front_of("llm", services.llm_base_url),
             }
             ready = ready.model_copy(update=watched)
