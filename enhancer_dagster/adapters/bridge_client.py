@@ -180,6 +180,7 @@ class BridgeClient:
         newest: bool = False,
         correlation_ids: Iterable[UUID] = (),
         run_id: str | None = None,
+        run_given_up: bool = False,
     ) -> Iterator[JobRow]:
         """Jobs, newest first, page by page; what is left out does not matter.
 
@@ -191,6 +192,7 @@ class BridgeClient:
             newest: Only jobs that are the last of their ticket.
             correlation_ids: Under one of these ids.
             run_id: That this run ever worked on.
+            run_given_up: Only jobs whose last run was given up, its lease having run out.
         """
         wanted = {
             "tenant": tenant_id,
@@ -200,6 +202,7 @@ class BridgeClient:
             "newest": newest,
             "correlation_id": [str(one) for one in correlation_ids],
             "run_id": run_id,
+            "run_given_up": run_given_up,
             "limit": PAGE,
         }
         before: str | None = None

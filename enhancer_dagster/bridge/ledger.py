@@ -19,6 +19,7 @@ LIST = """
         AND (%(correlation_id)s::uuid[] = '{}' OR correlation_id = ANY(%(correlation_id)s))
         AND (%(run_id)s::text IS NULL
             OR job_id IN (SELECT job_id FROM bridge.runs WHERE run_id = %(run_id)s))
+        AND (NOT %(run_given_up)s OR run_given_up)
         AND (NOT %(newest)s OR (SELECT true FROM bridge.jobs newer
             WHERE newer.tenant_id = job.tenant_id AND newer.ticket_id = job.ticket_id
                 AND (newer.received_at, newer.job_id) > (job.received_at, job.job_id) LIMIT 1) IS NULL)

@@ -106,5 +106,6 @@ class JobFilter(BaseModel):
     newest: bool = Field(default=False, description="Only jobs that are the last of their ticket.")
     correlation_id: list[UUID] = Field(default=[], max_length=1000)
     run_id: RunId | None = Field(default=None, description="Any run that this job ever had.")
+    run_given_up: bool = Field(default=False, description="Only jobs whose last run was given up.")
     before: UUID | None = Field(default=None, description="The last job of the page before.")
     limit: int = Field(default=100, ge=1, le=1000)

@@ -56,6 +56,7 @@ ACCEPT: Final = """
             subject = coalesce(excluded.subject, job.subject),
             description = coalesce(excluded.description, job.description), event = excluded.event,
             created_at = coalesce(excluded.created_at, job.created_at), changed_at = now(),
+            run_given_up = false,
             asked_again = excluded.asked_again OR job.asked_again,
             priority = CASE WHEN excluded.priority_rank > job.priority_rank
                 THEN excluded.priority ELSE job.priority END,
@@ -100,7 +101,7 @@ EXPIRE: Final = """
         accepts_changes = expiries + 1 < %(max_expiries)s AND NOT EXISTS (
             SELECT FROM bridge.jobs other WHERE other.accepts_changes
                 AND other.tenant_id = job.tenant_id AND other.ticket_id = job.ticket_id),
-        expiries = expiries + 1,
+        expiries = expiries + 1, run_given_up = state = 'running',
         error = format('attempt %%s was given up: %%s; lease %%s of %%s that ran out', attempt,
             coalesce('run ' || run_id || ' vanished before it finished', 'no run started in time'),
             expiries + 1, %(max_expiries)s::integer),
@@ -139,7 +140,7 @@ _LEASE_CHOSEN: Final = (
     claimed AS (
         UPDATE bridge.jobs AS job SET
             state = 'claimed', accepts_changes = false, attempt = attempt + 1, run_id = NULL,
-            claimed_at = now(), started_at = NULL,
+            run_given_up = false, claimed_at = now(), started_at = NULL,
             lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
         FROM free WHERE job.job_id = free.job_id
         RETURNING job.*
@@ -266,7 +267,7 @@ REENTER: Final = (
     WITH started AS (
         UPDATE bridge.jobs AS job SET
             state = 'running', accepts_changes = false, run_id = %(run_id)s, attempt = attempt + 1,
-            asked_again = true, fresh_since = attempt + 1, expiries = 0,
+            run_given_up = false, asked_again = true, fresh_since = attempt + 1, expiries = 0,
             claimed_at = now(), started_at = now(), finished_at = NULL,
             lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
         WHERE job_id = %(job_id)s AND %(parent_run_id)s::text IS NOT NULL
@@ -306,15 +307,17 @@ _NOTE_ENDED_RUN: Final = """,
 
 FINISH: Final = (
     """
-    -- running | claimed -> completed | failed.
+    -- running | claimed -> completed | failed; queued | dead -> completed by the run that was given up, which
+    -- had done its work.
     WITH ended AS (
         UPDATE bridge.jobs SET
             state = %(state)s, run_id = %(run_id)s, finished_at = now(), lease_expires_at = NULL,
-            asked_again = false, error = %(error)s, record = %(record)s::json,
-            history_written = %(history_written)s
+            accepts_changes = false, run_given_up = false, asked_again = false, error = %(error)s,
+            record = %(record)s::json, history_written = %(history_written)s
         WHERE """
     + _IS_CURRENT_RUN
-    + """
+    + """ OR (job_id = %(job_id)s AND run_given_up AND run_id = %(run_id)s AND attempt = %(attempt)s
+            AND %(state)s::text = 'completed')
         RETURNING job_id, tenant_id, ticket_id, run_id, attempt, state
     )"""
     + _NOTE_ENDED_RUN
@@ -361,8 +364,7 @@ REOPEN: Final = """
     -- completed | failed | dead -> queued: a person asks for it again. One that waits stops backing off.
     UPDATE bridge.jobs AS job SET
         state = 'queued', asked_again = true, fresh_since = attempt + 1, expiries = 0, retries = 0,
-        finished_at = NULL,
-        available_at = now(), not_before = NULL,
+        run_given_up = false, finished_at = NULL, available_at = now(), not_before = NULL,
         accepts_changes = job.accepts_changes OR NOT EXISTS (
             SELECT FROM bridge.jobs other WHERE other.accepts_changes
                 AND other.tenant_id = job.tenant_id AND other.ticket_id = job.ticket_id)

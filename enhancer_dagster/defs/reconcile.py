@@ -1,13 +1,15 @@
 """Brings queue, history and Dagster's runs back together where a process died or a connection was cut.
 
 What a run could not say itself is said here, within a minute and in both directions: from the queue's open
-jobs to their runs, and from history's open rows to their jobs. A crashed run's job is not ended: its lease
-runs out, and the queue gives it another attempt or, the third time, gives it up.
+jobs to their runs, from jobs whose run was given up to history, and from history's open rows to their jobs.
+A crashed run's job is not ended: its lease runs out, and the queue gives it another attempt or, the third
+time, buries it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import cast
 
 import dagster as dg
@@ -27,6 +29,9 @@ OPEN_STATES = ("claimed", "running")
 
 SETTLING = timedelta(seconds=20)
 """A job that is younger may just be getting its run, and a run that ended later may just be telling so."""
+
+MOST_GIVEN_UP = 1000
+"""A dead job whose run was given up is looked at as long as it is among so many of the newest."""
 
 
 @dg.sensor(
@@ -51,7 +56,12 @@ def reconcile(instance: dg.DagsterInstance, ports: Ports, now: datetime) -> Sequ
         BridgeUnavailableError: The queue cannot be asked; what was done before stays.
         DatabaseUnavailableError: History cannot be written, likewise.
     """
-    return [*write_missed_history(ports), *end_lost_runs(instance, ports, now), *close_rows(ports, now)]
+    return [
+        *write_missed_history(ports),
+        *complete_given_up_jobs(ports),
+        *end_lost_runs(instance, ports, now),
+        *close_rows(ports, now),
+    ]
 
 
 def write_missed_history(ports: Ports) -> Iterator[str]:
@@ -61,6 +71,16 @@ def write_missed_history(ports: Ports) -> Iterator[str]:
         ports.history.save(record)
     ports.ledger.acknowledge_history(missed)
     return (f"history row of ticket {record.ticket_id} written" for record in missed)
+
+
+def complete_given_up_jobs(ports: Ports) -> Iterator[str]:
+    """From jobs whose run was given up to history: it may have done its work before its lease ran out."""
+    given_up = list(islice(ports.ledger.jobs(run_given_up=True), MOST_GIVEN_UP))
+    rows = ports.history.records([job.job_id for job in given_up])
+    for job in given_up:
+        row = rows.get(job.job_id)
+        if row and (row.attempt, row.dagster_run_id) == (job.attempt, job.run_id):
+            yield from _end_recorded(_Fate(job, job.run_id, "its run had done its work"), row, ports)
 
 
 def end_lost_runs(instance: dg.DagsterInstance, ports: Ports, now: datetime) -> Iterator[str]:
@@ -99,7 +119,7 @@ def close_rows(ports: Ports, now: datetime) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Fate:
-    """What became of the run of an open job, where that run does nothing more."""
+    """What became of the run of a job, where that run does nothing more."""
 
     job: JobRow
     run_id: str | None
@@ -158,7 +178,7 @@ def _end(fate: _Fate, record: HistoryRecord, outcome: JobOutcome, ports: Ports) 
     try:
         ports.queue.finish(fate.job.job_id, fate.job.attempt, fate.run_id or "", finish)
     except FenceClosedError:
-        return  # another run took the job over meanwhile
+        return  # another run took the job over meanwhile, or a person or a change asked for it anew
     yield _said(fate.job, f"{outcome.value}: {fate.reason}")
 
 

@@ -275,8 +275,14 @@ class TicketIntake(Protocol):
 class QueueLedger(Protocol):
     """What the queue knows, for the reconciler."""
 
-    def jobs(self, *, states: Iterable[str] = (), correlation_ids: Iterable[UUID] = ()) -> Iterator[JobRow]:
-        """Jobs in one of `states`, or under one of these ids, newest first."""
+    def jobs(
+        self,
+        *,
+        states: Iterable[str] = (),
+        correlation_ids: Iterable[UUID] = (),
+        run_given_up: bool = False,
+    ) -> Iterator[JobRow]:
+        """Jobs in one of `states`, under one of these ids, or whose run was given up, newest first."""
         ...
 
     def unwritten_history(self, limit: int = 100) -> Sequence[HistoryRecord]:

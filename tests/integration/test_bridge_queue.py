@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from enhancer_dagster.adapters.bridge_client import BridgeClient
 from enhancer_dagster.domain.errors import BridgeUnavailableError, ConfigurationError, FenceClosedError
 from enhancer_dagster.domain.outcomes import HistoryStatus
+from enhancer_dagster.domain.tickets import Claim
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres
 from tests.bridge_server import KnownTenants, RunningBridge, eventually, running_bridge, shared_bridge
 from tests.factories import make_tenant
@@ -167,9 +168,81 @@ def test_a_run_whose_lease_is_over_is_out_even_before_anyone_else_is_in(bridge: 
     with pytest.raises(FenceClosedError):
         bridge.queue.start(claim.job.job_id, 1, "r1", None)
     with pytest.raises(FenceClosedError):
-        bridge.finish(claim, "r1")
+        bridge.finish(claim, "r1", "failed")
     assert bridge.job(claim.job.job_id)["state"] == "queued"
     assert bridge.claim_one().attempt == 2
+
+
+def given_up(bridge: RunningBridge, times: int) -> Claim:
+    """The last claim of a job whose runs r1, r2, ... were let in and outlived their leases."""
+    bridge.send()
+    for attempt in range(1, times + 1):
+        claim = bridge.claim_one()
+        bridge.queue.start(claim.job.job_id, attempt, f"r{attempt}", None)
+        bridge.end_leases()
+    comes_too_late(bridge, claim)
+    return claim
+
+
+def comes_too_late(bridge: RunningBridge, claim: Claim) -> None:
+    with pytest.raises(FenceClosedError):
+        bridge.queue.start(claim.job.job_id, claim.attempt, f"r{claim.attempt}", None)
+
+
+@pytest.mark.parametrize(("times", "state"), [(1, "queued"), (3, "dead")])
+def test_a_run_that_was_given_up_may_still_say_that_it_had_completed(
+    bridge: RunningBridge, times: int, state: str
+) -> None:
+    claim = given_up(bridge, times)
+    assert bridge.job(claim.job.job_id)["state"] == state
+    for _ in range(2):
+        bridge.finish(claim, f"r{times}")
+    job = bridge.job(claim.job.job_id)
+    assert (job["state"], job["run_id"], job["error"]) == ("completed", f"r{times}", None)
+    (record,) = bridge.queue.unwritten_history()
+    assert (record.status, record.attempt) == (HistoryStatus.COMPLETED, times)
+    assert bridge.queue.claim(5, 0) == []
+
+
+def a_claim(bridge: RunningBridge, claim: Claim) -> None:
+    bridge.claim_one()
+
+
+def a_claim_that_came_to_nothing(bridge: RunningBridge, claim: Claim) -> None:
+    second = bridge.claim_one()
+    bridge.end_leases()
+    comes_too_late(bridge, second)
+
+
+def a_change(bridge: RunningBridge, claim: Claim) -> None:
+    assert bridge.send(description="changed").json()["job_id"] == str(claim.job.job_id)
+
+
+def a_person(bridge: RunningBridge, claim: Claim) -> None:
+    bridge.queue.retry(claim.job.job_id)
+
+
+@pytest.mark.parametrize("since", [a_claim, a_claim_that_came_to_nothing, a_change, a_person])
+def test_a_run_that_was_given_up_says_nothing_about_what_came_after_it(
+    bridge: RunningBridge, since: Callable[[RunningBridge, Claim], None]
+) -> None:
+    claim = given_up(bridge, 1)
+    since(bridge, claim)
+    before = bridge.job(claim.job.job_id)["state"]
+    with pytest.raises(FenceClosedError):
+        bridge.finish(claim, "r1")
+    assert bridge.job(claim.job.job_id)["state"] == before
+
+
+def test_of_a_dead_job_only_the_last_run_may_say_that_it_had_completed(bridge: RunningBridge) -> None:
+    claim = given_up(bridge, 3)
+    for run_id, outcome in (("r2", "completed"), ("r3", "failed"), ("r3", "retry")):
+        with pytest.raises(FenceClosedError):
+            bridge.finish(claim, run_id, outcome)
+    bridge.queue.retry(claim.job.job_id)
+    with pytest.raises(FenceClosedError):
+        bridge.finish(claim, "r3")
+    assert bridge.claim_one().attempt == 4
 
 
 def test_the_fence_of_an_unknown_job_is_closed(bridge: RunningBridge) -> None:

@@ -132,11 +132,17 @@ class QueueMachine(RuleBasedStateMachine):
         status = HistoryStatus.COMPLETED if outcome is JobOutcome.COMPLETED else HistoryStatus.FAILED
         record = make_record(job_id=run.job_id, correlation_id=before["correlation_id"], status=status)
         current = before["state"] == "running" and before["run_id"] == run.run_id
-        unstarted = before["state"] == "claimed" and before["attempt"] == run.attempt
+        of_attempt = before["attempt"] == run.attempt
+        unstarted = before["state"] == "claimed" and of_attempt
+        done_before_given_up = (
+            before["run_given_up"] and before["run_id"] == run.run_id and of_attempt
+            and outcome is JobOutcome.COMPLETED
+        )  # fmt: skip
         with self.fence(run) as admitted:
             self.bridge.queue.finish(run.job_id, run.attempt, run.run_id, Finish(outcome, record))
         after = self.job(run)
-        if current or unstarted:
+        may_end = current or unstarted or done_before_given_up
+        if may_end and not (before["over"] and admitted == [False]):
             assert admitted == [True]
             assert after["state"] == ("queued" if outcome is JobOutcome.RETRY else outcome.value)
         else:
@@ -147,6 +153,12 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def leases_end(self) -> None:
         self.bridge.end_leases()
+
+    @rule(run=runs, outcome=st.sampled_from(list(JobOutcome)))
+    def finish_after_the_lease(self, run: Run, outcome: JobOutcome) -> None:
+        self.leases_end()
+        self.start(run)
+        self.finish(run, outcome)
 
     @rule()
     def time_passes(self) -> None:
@@ -174,6 +186,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.one_job_of_a_ticket_at_a_time(jobs)
         self.attempts_only_rise(jobs)
         self.no_run_that_was_refused_has_ended_a_job(jobs)
+        self.nothing_has_happened_since_a_run_was_given_up(jobs)
         self.every_delivery_is_in_exactly_one_job(jobs)
 
     def one_job_of_a_ticket_at_a_time(self, jobs: Jobs) -> None:
@@ -189,6 +202,17 @@ class QueueMachine(RuleBasedStateMachine):
             row["run_id"] for row in jobs.values() if row["state"] in ("running", "completed", "failed")
         }
         assert not owners & self.refused
+
+    def nothing_has_happened_since_a_run_was_given_up(self, jobs: Jobs) -> None:
+        let_in = {
+            (row["run_id"], row["job_id"])
+            for row in self.bridge.sql("SELECT * FROM bridge.runs WHERE let_in")
+        }
+        for row in jobs.values():
+            if row["run_given_up"]:
+                assert (row["run_id"], row["job_id"]) in let_in
+                assert row["changed_at"] <= row["started_at"]
+                assert row["fresh_since"] <= row["attempt"]
 
     def every_delivery_is_in_exactly_one_job(self, jobs: Jobs) -> None:
         sent = "SELECT job_id, tenant_id FROM bridge.deliveries WHERE delivery_id LIKE %s"
@@ -243,7 +267,8 @@ class QueueMachine(RuleBasedStateMachine):
         except FenceClosedError:
             admitted.append(False)
             job = self.job(run)
-            if (job["state"], job["run_id"]) not in (("completed", run.run_id), ("failed", run.run_id)):
+            has_ended_it = job["state"] in ("completed", "failed")
+            if job["run_id"] != run.run_id or not (has_ended_it or job["run_given_up"]):
                 self.refused.add(run.run_id)
 
     def job(self, run: Run) -> dict[str, Any]:

@@ -104,6 +104,32 @@ def test_what_history_has_and_the_queue_was_not_told_completes_the_job(pipeline:
     assert pipeline.writes(ticket_id) == 1
 
 
+def test_a_last_attempt_that_had_done_its_work_is_not_left_dead(pipeline: Pipeline) -> None:
+    ticket_id = pipeline.new_ticket()
+    job_id = pipeline.send(ticket_id)
+    pipeline.bridge.sql("UPDATE bridge.jobs SET expiries = 2")
+    pipeline.run(vanish_before_finish)
+    pipeline.bridge.end_leases()
+    assert pipeline.bridge.queue.claim(1, 0) == []
+    assert pipeline.bridge.job(job_id)["state"] == "dead"
+    assert "its run had done its work" in look(pipeline)
+    assert pipeline.bridge.job(job_id)["state"] == "completed"
+    assert pipeline.row(job_id)["status"] == "completed"
+    assert pipeline.writes(ticket_id) == 1
+    assert look(pipeline) == "", "once is enough"
+
+
+def test_a_last_attempt_that_had_not_done_its_work_stays_dead(pipeline: Pipeline) -> None:
+    job_id = pipeline.send(pipeline.new_ticket())
+    pipeline.bridge.sql("UPDATE bridge.jobs SET expiries = 2")
+    pipeline.run(vanish_after_write)
+    pipeline.bridge.end_leases()
+    assert pipeline.bridge.queue.claim(1, 0) == []
+    look(pipeline)
+    assert pipeline.bridge.job(job_id)["state"] == "dead"
+    assert pipeline.row(job_id)["status"] == "failed"
+
+
 def test_a_job_that_went_back_to_the_queue_leaves_no_pending_row(pipeline: Pipeline) -> None:
     job_id = pipeline.send(pipeline.new_ticket())
     pipeline.run(vanish_after_write)
