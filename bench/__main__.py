@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import bridge, burst, encoder, idle, index, latency, peers, retrieval
+from bench import bridge, burst, encoder, idle, index, latency, peers, retrieval, vectors
 from bench.chaos import command as chaos
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -20,6 +20,7 @@ app.command("peers")(peers.main)
 app.command("retrieval")(retrieval.main)
 app.command("encoder")(encoder.main)
 app.command("index")(index.main)
+app.command("vectors")(vectors.main)
 app.command("chaos")(chaos.main)
 
 if __name__ == "__main__":

@@ -15,20 +15,18 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from loguru import logger
 
 from bench.report import show_json, show_table
-from bench.tickets import Recombiner, real_tickets
+from bench.tickets import Recombiner, queries
 from enhancer_dagster.search import checks
 from enhancer_dagster.search.build import BuildReport, build_index
 from enhancer_dagster.search.content import IndexContent
 from enhancer_dagster.search.documents import Document, passage
-from enhancer_dagster.search.encoder import Encoder, open_encoder
+from enhancer_dagster.search.encoder import open_encoder
 from enhancer_dagster.search.encoding import embedding_cache, encoder_folder
 from enhancer_dagster.search.location import TenantLocation
-from enhancer_dagster.search.perturbation import perturbed
 from enhancer_dagster.search.settings import BuildSettings
 from enhancer_dagster.search.snapshot import TICKETS, Snapshot
 
@@ -68,11 +66,11 @@ def _measure(work: Path, count: int, seed: int) -> dict[str, Any]:
         raise SystemExit(f"not published: {report.failed_checks}")
     del documents
     logger.info("built in {:.0f} s: {}", build_s, report.manifest.statistics)
-    queries = _queries(seed)
-    asked = _ask(work, queries)
+    texts = queries(_QUERIES, seed)
+    asked = _ask(work, texts)
     return {
         "vectors": count,
-        "recall_at_10": _recall(work, report, queries),
+        "recall_at_10": _recall(work, report, texts),
         **asked,
         "build_s": round(build_s, 1),
         "build_cpu_s": round(build_cpu_s, 1),
@@ -90,31 +88,16 @@ def _prepare(work: Path, generator: Recombiner, count: int) -> list[Document]:
     pairs = generator.pairs(count)
     documents = list(generator.documents(pairs))
     if len(cache) < count:
-        heads, tails = _half_vectors(work, generator, encoder)
+        heads, tails = generator.half_vectors(work, encoder)
         made = generator.vectors(pairs, heads, tails)
         cache.add([passage(document.title, document.body) for document in documents], made)
     return documents
 
 
-def _half_vectors(work: Path, generator: Recombiner, encoder: Encoder) -> tuple[np.ndarray, np.ndarray]:
-    path = work / "halves.npz"
-    if not path.exists():
-        logger.info("encoding the halves of {} real tickets", len(generator.heads))
-        np.savez(path, heads=encoder.documents(generator.heads), tails=encoder.documents(generator.tails))
-    with np.load(path) as stored:
-        return stored["heads"], stored["tails"]
-
-
-def _queries(seed: int) -> list[str]:
-    rng = np.random.default_rng(seed + 1)
-    texts = real_tickets()
-    return [perturbed(texts[int(row)], rng) for row in rng.choice(len(texts), _QUERIES, replace=False)]
-
-
-def _ask(work: Path, queries: list[str]) -> dict[str, Any]:
+def _ask(work: Path, texts: list[str]) -> dict[str, Any]:
     """What a fresh process takes, started twice: once to warm the file cache, once to measure."""
     path = work / "queries.json"
-    path.write_text(json.dumps(queries))
+    path.write_text(json.dumps(texts))
     command = [sys.executable, "-m", "bench.asker", str(work / "index"), TENANT, str(path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     answers: dict[str, Any] = {}
@@ -126,8 +109,8 @@ def _ask(work: Path, queries: list[str]) -> dict[str, Any]:
     return answers
 
 
-def _recall(work: Path, report: BuildReport, queries: list[str]) -> float:
+def _recall(work: Path, report: BuildReport, texts: list[str]) -> float:
     place = TenantLocation(work / "index", TENANT)
     snapshot = Snapshot(place.snapshot(report.manifest.snapshot_id))
-    asked = snapshot.encoder.queries([passage("", query) for query in queries])
+    asked = snapshot.encoder.queries([passage("", text) for text in texts])
     return round(checks.recall(snapshot.corpora[TICKETS].vectors, asked), 4)

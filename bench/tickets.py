@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from loguru import logger
 from numpy.typing import NDArray
 
 from enhancer_dagster.search.documents import Document
+from enhancer_dagster.search.encoder import Encoder
+from enhancer_dagster.search.perturbation import perturbed
 
 _FILE = Path(__file__).parents[2] / "shared" / "data" / "tickets" / "it_tickets_12k.jsonl.gz"
 _TITLE_WORDS = 7
@@ -18,6 +21,13 @@ def real_tickets() -> list[str]:
     """The texts of the 12,000 real tickets."""
     with gzip.open(_FILE, "rt", encoding="utf-8") as file:
         return [json.loads(line)["text"] for line in file]
+
+
+def queries(count: int, seed: int) -> list[str]:
+    """Real tickets with words missing."""
+    rng = np.random.default_rng(seed + 1)
+    texts = real_tickets()
+    return [perturbed(texts[int(row)], rng) for row in rng.choice(len(texts), count, replace=False)]
 
 
 class Recombiner:
@@ -64,3 +74,12 @@ class Recombiner:
             mixed += self._rng.normal(0, 0.01, mixed.shape).astype(np.float32)
             result[first : first + len(part)] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
         return result
+
+    def half_vectors(self, folder: Path, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vectors of the heads and of the tails, kept in `folder`: encoding them takes minutes."""
+        path = folder / "halves.npz"
+        if not path.exists():
+            logger.info("encoding the halves of {} real tickets", len(self.heads))
+            np.savez(path, heads=encoder.documents(self.heads), tails=encoder.documents(self.tails))
+        with np.load(path) as stored:
+            return stored["heads"], stored["tails"]

@@ -178,7 +178,7 @@ class _Build:
                 write_row_keys(folder, text.documents)
                 index = self.corpora[name] = CorpusIndex(folder, self.facts[name])
             with self._measured("calibration"):
-                checks.calibrate_probes(folder, index, text.documents, self.encoder, self._random)
+                checks.calibrate(folder, index, text.documents, self.encoder, self._random)
         self.inventory_rows = build_inventory(self.draft / INVENTORY, self.content.assets)
 
     def check(self, last: Manifest | None, *, allow_shrinking: bool) -> None:

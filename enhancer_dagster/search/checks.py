@@ -12,7 +12,7 @@ from enhancer_dagster.search.encoder import Encoder
 from enhancer_dagster.search.manifest import CheckResult, CorpusFacts, Manifest
 from enhancer_dagster.search.perturbation import perturbed
 from enhancer_dagster.search.settings import SearchSettings
-from enhancer_dagster.search.vectors import EXACT, VectorIndex, set_probes
+from enhancer_dagster.search.vectors import EXACT, RESCORED, VectorIndex, set_rescored
 
 ROW_COUNT = "row_count"
 DIMENSION = "dimension"
@@ -25,7 +25,7 @@ CHECKS = (ROW_COUNT, DIMENSION, UNIQUE_IDS, FINITE, ANN_RECALL, FINDS_ITSELF)
 COLLAPSED = 0.5
 """A corpus with less than this share of the last build's rows is taken for a failed pull."""
 LEAST_RECALL = 0.98
-_AIMED_RECALL = 0.99  # while calibrating: leaves room for queries that are further from the corpus
+_AIMED_RECALL = 0.995  # while calibrating: leaves room for queries that are further from the corpus
 _NEIGHBOURS = 10
 _QUERIES = 150
 _QUERIES_EXACT = 10  # where every row is compared there is little to find out
@@ -136,28 +136,28 @@ def check_finds_itself(
     )
 
 
-def calibrate_probes(
+def calibrate(
     folder: Path,
     index: CorpusIndex,
     documents: Sequence[Document],
     encoder: Encoder,
     rng: np.random.Generator,
 ) -> None:
-    """Set the fewest lists to visit that reach the recall, on other queries than the check's."""
+    """Set the fewest rows to compare again that reach the recall, on other queries than the check's."""
     if index.vectors.kind == EXACT:
         return
     queries = _query_vectors(index, documents, encoder, rng)
     least = _least_scores(index.vectors, queries)
-    probes = 8
-    while probes < index.vectors.lists and _recall(index.vectors, queries, least, probes) < _AIMED_RECALL:
-        probes = probes * 3 // 2
-    index.vectors.probes = min(probes, index.vectors.lists)
-    set_probes(folder, index.vectors.probes)
+    rescored = RESCORED
+    while rescored < index.vectors.rows and _recall(index.vectors, queries, least, rescored) < _AIMED_RECALL:
+        rescored = rescored * 3 // 2
+    index.vectors.rescored = rescored
+    set_rescored(folder, rescored)
 
 
 def recall(index: VectorIndex, queries: NDArray[np.float32]) -> float:
     """Mean share of the ten exact neighbours that the search proposes; 1 where there is nothing to find."""
-    return _recall(index, queries, _least_scores(index, queries), index.probes)
+    return _recall(index, queries, _least_scores(index, queries), index.rescored)
 
 
 def _least_scores(index: VectorIndex, queries: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -166,10 +166,10 @@ def _least_scores(index: VectorIndex, queries: NDArray[np.float32]) -> NDArray[n
 
 
 def _recall(
-    index: VectorIndex, queries: NDArray[np.float32], least: NDArray[np.float32], probes: int
+    index: VectorIndex, queries: NDArray[np.float32], least: NDArray[np.float32], rescored: int
 ) -> float:
     shares: list[float] = []
-    found = index.nearest_of_each(queries, _NEIGHBOURS, probes, _THREADS) if len(queries) else []
+    found = index.nearest_of_each(queries, _NEIGHBOURS, rescored, _THREADS) if len(queries) else []
     for query, least_score, rows in zip(queries, least, found, strict=True):
         # By score, not by row: of equal vectors any one will do. Sums differ in the last digits.
         scores = index.scores(query, rows)

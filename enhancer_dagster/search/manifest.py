@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from enhancer_dagster.search.jsonfile import replace_json
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 _SEAL = "verified.json"
 
@@ -33,7 +33,13 @@ class FileFacts(BaseModel):
 
 
 class CorpusFacts(BaseModel):
-    """One corpus of a snapshot. `vectors` is "exact" or "ivf"; `title_repeats` holds for queries too."""
+    """One corpus of a snapshot.
+
+    Attributes:
+        rows: Documents.
+        vectors: The kind of the `VectorIndex`: how candidates are found.
+        title_repeats: As documents were indexed, so queries are read.
+    """
 
     model_config = ConfigDict(frozen=True)
 

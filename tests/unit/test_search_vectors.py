@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from enhancer_dagster.search.checks import recall
-from enhancer_dagster.search.vectors import EXACT, IVF, VectorIndex, build_vectors
+from enhancer_dagster.search.vectors import EXACT, QUANTISED, VectorIndex, build_vectors
 
 
-def _unit(rows: int, dimension: int = 32, seed: int = 1) -> np.ndarray:
+def _unit(rows: int, dimension: int = 96, seed: int = 1) -> np.ndarray:
+    centres = np.random.default_rng(0).normal(size=(20, dimension))
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(20, dimension))
     vectors = centres[rng.integers(0, 20, rows)] + 0.3 * rng.normal(size=(rows, dimension))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
@@ -25,27 +25,31 @@ def _build(folder: Path, vectors: np.ndarray, exact_up_to: int) -> VectorIndex:
 def test_size_chooses_the_path_and_both_agree(tmp_path: Path) -> None:
     vectors = _unit(5_000)
     exact = _build(tmp_path / "exact", vectors, 10_000)
-    ivf = _build(tmp_path / "ivf", vectors, 1_000)
-    assert (exact.kind, ivf.kind) == (EXACT, IVF)
+    quantised = _build(tmp_path / "quantised", vectors, 1_000)
+    assert (exact.kind, quantised.kind) == (EXACT, QUANTISED)
     queries = _unit(50, seed=2).astype(np.float32)
     assert recall(exact, queries) == 1.0
-    ivf.probes = ivf.lists
-    assert recall(ivf, queries) >= 0.99
+    quantised.rescored = 500
+    assert recall(quantised, queries) >= 0.99
     best = exact.nearest(queries[0], 3)
-    assert ivf.nearest(queries[0], 3).tolist() == best.tolist()
-    assert ivf.scores(queries[0], best) == pytest.approx(exact.scores(queries[0], best))
+    assert quantised.nearest(queries[0], 3).tolist() == best.tolist()
+    assert quantised.scores(queries[0], best) == pytest.approx(exact.scores(queries[0], best))
 
 
-def test_recall_notices_a_search_that_looks_in_too_few_places(tmp_path: Path) -> None:
-    ivf = _build(tmp_path, _unit(5_000), 1_000)
-    ivf.probes = 1
-    rng = np.random.default_rng(3)
-    scattered = rng.normal(size=(50, 32)).astype(np.float32)
-    scattered /= np.linalg.norm(scattered, axis=1, keepdims=True)
-    assert recall(ivf, scattered) < 0.98
+def test_recall_notices_a_search_that_compares_too_few_again(tmp_path: Path) -> None:
+    quantised = _build(tmp_path, _unit(5_000), 1_000)
+    quantised.rescored = 10
+    assert recall(quantised, _unit(50, seed=2).astype(np.float32)) < 0.98
+
+
+@pytest.mark.parametrize("dimension", [90, 64, 62, 61])
+def test_a_model_may_have_any_dimension(tmp_path: Path, dimension: int) -> None:
+    quantised = _build(tmp_path, _unit(5_000, dimension), 1_000)
+    quantised.rescored = 500
+    assert recall(quantised, _unit(50, dimension, seed=2).astype(np.float32)) >= 0.98
 
 
 def test_no_vectors_is_a_corpus_too(tmp_path: Path) -> None:
-    index = _build(tmp_path, np.zeros((0, 32), dtype=np.float16), 10)
-    assert not len(index.nearest(np.ones(32, dtype=np.float32), 5))
-    assert recall(index, np.zeros((0, 32), dtype=np.float32)) == 1.0
+    index = _build(tmp_path, np.zeros((0, 96), dtype=np.float16), 10)
+    assert not len(index.nearest(np.ones(96, dtype=np.float32), 5))
+    assert recall(index, np.zeros((0, 96), dtype=np.float32)) == 1.0
