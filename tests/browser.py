@@ -75,6 +75,11 @@ class DagsterUi:
         for asset in assets:
             self.page.get_by_text(asset, exact=True).last.wait_for()
 
+    def open_schedule(self, schedule: str) -> None:
+        """A schedule's page, with its last ticks."""
+        self.page.goto(f"{self._url}/locations/__repository__@enhancer/schedules/{schedule}")
+        self.page.get_by_text("requested").first.wait_for()
+
     def open_asset(self, asset: str) -> None:
         """An asset's page in the catalog."""
         self.page.goto(f"{self._url}/assets/{asset}")

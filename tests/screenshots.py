@@ -25,6 +25,7 @@ from tests.live import LiveSystem, eventually, live_system
 
 ASSETS = ("resolved_tickets", "kb_articles", "ip_inventory", "ticket_index", "retrieval_quality")
 INDEX_SECONDS = 300.0
+EVERY_MINUTE = "* * * * *"
 SETTLE_SECONDS = 2.0
 """For what the UI draws after its texts are there."""
 
@@ -78,12 +79,17 @@ class Photographer:
         self._ui.page.get_by_role("img", name="retrieval quality").wait_for()
         self.take("quality")
 
+    def schedule(self) -> None:
+        """What a schedule's ticks started."""
+        self._ui.open_schedule("hourly_index_schedule")
+        self.take("schedule")
+
 
 def take_all(folder: Path) -> None:
     """Start a system, let it work, and take every picture."""
     with tempfile.TemporaryDirectory() as home, running_simulator(Simulator(seed=sample_seed())) as desk:
         Path(home).chmod(0o711)
-        with live_system(Path(home) / "live", llm_enabled=False) as live:
+        with live_system(Path(home) / "live", llm_enabled=False, index_incremental_cron=EVERY_MINUTE) as live:
             tenant = _tenant(live, desk)
             place = TenantLocation(live.settings.index_location, tenant.tenant_id)
             eventually(place.current, "the index is built", INDEX_SECONDS)
@@ -97,6 +103,7 @@ def take_all(folder: Path) -> None:
                 photographer.run(enhanced["dagster_run_id"])
                 photographer.failed_run(failed["dagster_run_id"])
                 photographer.index()
+                photographer.schedule()
 
 
 def _tenant(live: LiveSystem, desk: RunningSimulator) -> Tenant:
