@@ -9,8 +9,8 @@ from enhancer_dagster.domain.outcomes import HistoryRecord, HistoryStatus
 
 LIST = """
     SELECT job_id, tenant_id, ticket_id, state, attempt, correlation_id, received_at, error, run_id,
-        subject, priority, event, asked_again, expiries, retries, available_at, claimed_at, started_at,
-        lease_expires_at, finished_at, history_written
+        subject, priority, event, asked_again, expiries, excused, retries, available_at, claimed_at,
+        started_at, lease_expires_at, finished_at, history_written
     FROM bridge.jobs AS job
     WHERE (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
         AND (%(ticket)s::text IS NULL OR ticket_id = %(ticket)s)

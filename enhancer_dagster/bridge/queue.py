@@ -1,5 +1,6 @@
 """The queue's operations, each one transaction over the statements of `transitions`."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from loguru import logger
 
 from enhancer_dagster.bridge import pauses, transitions
 from enhancer_dagster.bridge.database import AsyncDatabase, Connection
-from enhancer_dagster.domain.errors import FenceClosedError, PermanentError
+from enhancer_dagster.domain.errors import DatabaseUnavailableError, FenceClosedError, PermanentError
 from enhancer_dagster.domain.outcomes import JobOutcome
 from enhancer_dagster.domain.ports import Finish
 from enhancer_dagster.domain.tickets import Claim, EnhancementJob
@@ -68,6 +69,8 @@ class Queue:
     def __init__(self, database: AsyncDatabase, leases: Leases) -> None:
         self._database = database
         self._leases = leases
+        # A run that was under way before may have vanished because of what was down, not of its ticket.
+        self._up_since = time.monotonic()
 
     async def claim(self, limit: int) -> Sequence[Claim]:
         """Lease up to `limit` jobs now; leases that ran out are taken back first."""
@@ -75,7 +78,7 @@ class Queue:
 
         async def work(connection: Connection) -> list[dict[str, Any]]:
             await connection.execute(transitions.BEGIN_CLAIM)
-            await _expire(connection)
+            await self._expire(connection)
             probes = await (await connection.execute(transitions.PROBE, values)).fetchall()
             rest = values | {"limit": limit - len(probes)}
             return probes + await (await connection.execute(transitions.CLAIM, rest)).fetchall()
@@ -100,7 +103,7 @@ class Queue:
         async def work(connection: Connection) -> dict[str, Any] | None:
             row = await (await connection.execute(transitions.START, values)).fetchone()
             if row is None:
-                await _expire(connection, start.job_id)
+                await self._expire(connection, start.job_id)
                 row = await (await connection.execute(transitions.REENTER, values)).fetchone()
             if row is None:
                 await connection.execute(transitions.REFUSE, values)
@@ -169,10 +172,14 @@ class Queue:
         """Take back what leases left behind, also while nobody claims."""
 
         async def work(connection: Connection) -> None:
-            for row in await _expire(connection):
+            for row in await self._expire(connection):
                 await connection.execute(transitions.WAKE, row)
 
-        await self._database.transaction(work)
+        try:
+            await self._database.transaction(work)
+        except DatabaseUnavailableError:
+            self._up_since = time.monotonic()
+            raise
 
     async def owned_correlation_ids(
         self, tenant_id: str, ticket_id: str, correlation_ids: Iterable[UUID]
@@ -194,6 +201,19 @@ class Queue:
         async with self._database.connection() as connection:
             return await (await connection.execute(KNOWN_CHANGE, values)).fetchone()
 
+    async def _expire(self, connection: Connection, job_id: UUID | None = None) -> list[dict[str, Any]]:
+        values = {
+            "job_id": job_id,
+            "max_expiries": transitions.MAX_EXPIRIES,
+            "max_excused": transitions.MAX_EXCUSED,
+            "up_seconds": time.monotonic() - self._up_since,
+        }
+        rows = await (await connection.execute(transitions.EXPIRE, values)).fetchall()
+        for row in rows:
+            ids = {name: str(row[name]) for name in ("correlation_id", "tenant_id", "ticket_id", "job_id")}
+            logger.bind(**ids).warning("job is {}: {}", row["state"], row["error"])
+        return rows
+
     async def _refusal(self, job_id: UUID, reason: str) -> PermanentError:
         async with self._database.connection() as connection:
             cursor = await connection.execute(
@@ -210,15 +230,6 @@ def _wait_seconds(not_before: datetime | None) -> float | None:
     if not_before is None:
         return None
     return min(MAX_WAIT_SECONDS, max(0.0, (not_before - datetime.now(UTC)).total_seconds()))
-
-
-async def _expire(connection: Connection, job_id: UUID | None = None) -> list[dict[str, Any]]:
-    values = {"job_id": job_id, "max_expiries": transitions.MAX_EXPIRIES}
-    rows = await (await connection.execute(transitions.EXPIRE, values)).fetchall()
-    for row in rows:
-        ids = {name: str(row[name]) for name in ("correlation_id", "tenant_id", "ticket_id", "job_id")}
-        logger.bind(**ids).warning("job is {}: {}", row["state"], row["error"])
-    return rows
 
 
 async def _pause(connection: Connection, values: Mapping[str, Any]) -> None:

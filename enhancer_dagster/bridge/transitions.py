@@ -11,7 +11,10 @@ CHANNEL: Final = "bridge_jobs"
 """Notified whenever a job may have become ready to be claimed."""
 
 MAX_EXPIRIES: Final = 3
-"""A job whose lease ran out this often is poison: dead."""
+"""A job whose runs vanished this often is poison: dead."""
+
+MAX_EXCUSED: Final = 10
+"""So often a lease may run out through no fault of the ticket: one that kills the sensor must end too."""
 
 BEGIN_CLAIM: Final = """
     -- One claim at a time: who is served is a question of the whole queue, not of one row. And whatever the
@@ -89,26 +92,40 @@ ACCEPT: Final = """
 """
 
 EXPIRE: Final = """
-    -- claimed | running -> queued | dead: the lease ran out. All jobs, or one.
+    -- claimed | running -> queued | dead: the lease ran out. All jobs, or one. The ticket is to blame where a
+    -- run was let in and vanished while PostgreSQL and the bridge stayed up.
     WITH over AS (
-        SELECT job_id FROM bridge.jobs
+        SELECT job_id, expiries, excused, state = 'running' AND started_at > greatest(
+            pg_postmaster_start_time(), now() - make_interval(secs => %(up_seconds)s)) AS is_blamed
+        FROM bridge.jobs
         WHERE state IN ('claimed', 'running') AND lease_expires_at <= now()
             AND (%(job_id)s::uuid IS NULL OR job_id = %(job_id)s)
         FOR UPDATE SKIP LOCKED
+    ),
+    counted AS (
+        SELECT job_id, is_blamed, expiries + is_blamed::integer AS expiries,
+            excused + (NOT is_blamed)::integer AS excused
+        FROM over
+    ),
+    judged AS (
+        SELECT *, expiries < %(max_expiries)s AND excused < %(max_excused)s AS goes_on FROM counted
     )
     UPDATE bridge.jobs AS job SET
-        state = CASE WHEN expiries + 1 < %(max_expiries)s THEN 'queued' ELSE 'dead' END,
-        accepts_changes = expiries + 1 < %(max_expiries)s AND NOT EXISTS (
+        state = CASE WHEN goes_on THEN 'queued' ELSE 'dead' END,
+        accepts_changes = goes_on AND NOT EXISTS (
             SELECT FROM bridge.jobs other WHERE other.accepts_changes
                 AND other.tenant_id = job.tenant_id AND other.ticket_id = job.ticket_id),
-        expiries = expiries + 1, run_given_up = state = 'running',
-        error = format('attempt %%s was given up: %%s; lease %%s of %%s that ran out', attempt,
+        expiries = judged.expiries, excused = judged.excused, run_given_up = state = 'running',
+        error = format('attempt %%s was given up: %%s; %%s', attempt,
             coalesce('run ' || run_id || ' vanished before it finished', 'no run started in time'),
-            expiries + 1, %(max_expiries)s::integer),
-        finished_at = CASE WHEN expiries + 1 < %(max_expiries)s THEN NULL ELSE now() END,
-        record = CASE WHEN expiries + 1 < %(max_expiries)s THEN record END,
+            CASE WHEN is_blamed
+                THEN format('lease %%s of %%s that ran out', judged.expiries, %(max_expiries)s::integer)
+                ELSE format('lease %%s of %%s that ran out through no fault of the ticket',
+                    judged.excused, %(max_excused)s::integer) END),
+        finished_at = CASE WHEN goes_on THEN NULL ELSE now() END,
+        record = CASE WHEN goes_on THEN record END,
         history_written = false, available_at = now(), not_before = NULL, lease_expires_at = NULL
-    FROM over WHERE job.job_id = over.job_id
+    FROM judged WHERE job.job_id = judged.job_id
     RETURNING job.job_id, job.tenant_id, job.ticket_id, job.correlation_id, job.state, job.error
 """
 
@@ -268,7 +285,7 @@ REENTER: Final = (
         UPDATE bridge.jobs AS job SET
             state = 'running', accepts_changes = false, run_id = %(run_id)s, attempt = attempt + 1,
             run_given_up = false, asked_again = true, fresh_since = attempt + 1, expiries = 0,
-            claimed_at = now(), started_at = now(), finished_at = NULL,
+            excused = 0, claimed_at = now(), started_at = now(), finished_at = NULL,
             lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
         WHERE job_id = %(job_id)s AND %(parent_run_id)s::text IS NOT NULL
             AND (state IN ('completed', 'failed', 'dead')
@@ -363,8 +380,8 @@ ENDED_BY: Final = """
 REOPEN: Final = """
     -- completed | failed | dead -> queued: a person asks for it again. One that waits stops backing off.
     UPDATE bridge.jobs AS job SET
-        state = 'queued', asked_again = true, fresh_since = attempt + 1, expiries = 0, retries = 0,
-        run_given_up = false, finished_at = NULL, available_at = now(), not_before = NULL,
+        state = 'queued', asked_again = true, fresh_since = attempt + 1, expiries = 0, excused = 0,
+        retries = 0, run_given_up = false, finished_at = NULL, available_at = now(), not_before = NULL,
         accepts_changes = job.accepts_changes OR NOT EXISTS (
             SELECT FROM bridge.jobs other WHERE other.accepts_changes
                 AND other.tenant_id = job.tenant_id AND other.ticket_id = job.ticket_id)

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psutil
 import psycopg
 import pytest
+from loguru import logger
 from pydantic import SecretStr
 
 from enhancer_dagster.adapters.bridge_client import BridgeClient
@@ -122,6 +123,48 @@ def _locked(bridge: RunningBridge) -> Iterator[None]:
         connection.execute("LOCK TABLE bridge.jobs IN ACCESS EXCLUSIVE MODE")
         yield
         connection.rollback()
+
+
+def running_job(bridge: RunningBridge) -> UUID:
+    bridge.send()
+    claim = bridge.claim_one()
+    bridge.queue.start(claim.job.job_id, 1, "r1", None)
+    return claim.job.job_id
+
+
+def fault(bridge: RunningBridge, job_id: UUID) -> tuple[int, int]:
+    """How often this job's leases ran out, by fault of its ticket and without, after one more time."""
+    bridge.end_leases()
+    eventually(lambda: bridge.job(job_id)["state"] == "queued")
+    job = bridge.job(job_id)
+    return job["expiries"], job["excused"]
+
+
+def test_a_run_that_vanishes_with_postgresql_is_not_held_against_its_ticket(
+    own_postgres: EmbeddedPostgres, own_database: SecretStr
+) -> None:
+    with running_bridge(own_database) as bridge:
+        job_id = running_job(bridge)
+        own_postgres.stop()
+        own_postgres.start()
+        bridge.connection = None
+        eventually(lambda: bridge.http.get("/readyz").status_code == 200)
+        assert fault(bridge, job_id) == (0, 1)
+
+
+def test_a_run_that_vanishes_while_postgresql_does_not_answer_is_not_held_against_its_ticket(
+    database_url: SecretStr,
+) -> None:
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
+    try:
+        with running_bridge(database_url) as bridge:
+            job_id = running_job(bridge)
+            with _locked(bridge):
+                eventually(lambda: any("leases cannot be checked" in line for line in said))
+            assert fault(bridge, job_id) == (0, 1)
+    finally:
+        logger.remove(sink)
 
 
 def test_before_the_tenants_were_read_nobody_is_called_unknown(database_url: SecretStr) -> None:

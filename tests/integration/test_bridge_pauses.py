@@ -178,7 +178,7 @@ def test_a_probe_that_vanishes_makes_room_for_another(bridge: RunningBridge) -> 
     assert bridge.queue.claim(1, 0) == []
     bridge.end_leases()
     eventually(lambda: bridge.queue.claim(1, 0))
-    assert bridge.job(probe.job.job_id)["expiries"] == 1
+    assert bridge.job(probe.job.job_id)["excused"] == 1
 
 
 def test_a_change_of_a_ticket_that_waits_is_merged(bridge: RunningBridge) -> None:

@@ -269,6 +269,57 @@ def test_a_poison_ticket_is_dead_after_three_and_harms_no_other(bridge: RunningB
     assert record.started_at <= (record.completed_at or record.started_at)
 
 
+def unstarted(bridge: RunningBridge, times: int) -> Claim:
+    for _ in range(times):
+        claim = bridge.claim_one()
+        bridge.end_leases()
+    return claim
+
+
+def test_claims_that_came_to_nothing_do_not_count_towards_poison(bridge: RunningBridge) -> None:
+    bridge.send()
+    claim = unstarted(bridge, 5)
+    assert claim.attempt == 5, "each has a number of its own, as its run's key"
+    for attempt in (6, 7):
+        claim = bridge.claim_one()
+        bridge.queue.start(claim.job.job_id, attempt, f"r{attempt}", None)
+        bridge.end_leases()
+    claim = bridge.claim_one()
+    assert (claim.attempt, bridge.job(claim.job.job_id)["expiries"]) == (8, 2)
+
+
+def test_a_ticket_whose_claims_always_come_to_nothing_is_dead_in_the_end(bridge: RunningBridge) -> None:
+    bridge.send(ticket_id="kills-the-sensor")
+    claim = unstarted(bridge, 10)
+    bridge.send(ticket_id="well")
+    assert [one.job.ticket_id for one in bridge.queue.claim(5, 0)] == ["well"]
+    job = bridge.job(claim.job.job_id)
+    assert job["state"] == "dead"
+    assert "no run started in time; lease 10 of 10" in job["error"]
+    bridge.queue.retry(claim.job.job_id)
+    assert bridge.job(claim.job.job_id)["excused"] == 0
+
+
+def test_a_run_that_was_let_in_before_the_bridge_started_is_not_held_against_its_ticket(
+    database_url: SecretStr,
+) -> None:
+    with running_bridge(database_url, TENANTS) as before:
+        before.send()
+        claim = before.claim_one()
+        before.queue.start(claim.job.job_id, 1, "r1", None)
+    with running_bridge(database_url, TENANTS) as bridge:
+        bridge.end_leases()
+        second = bridge.claim_one()
+        job = bridge.job(second.job.job_id)
+        assert (second.attempt, job["expiries"], job["excused"]) == (2, 0, 1)
+        assert "run r1 vanished" in job["error"]
+        assert "no fault of the ticket" in job["error"]
+        bridge.queue.start(second.job.job_id, 2, "r2", None)
+        bridge.end_leases()
+        third = bridge.claim_one()
+        assert bridge.job(third.job.job_id)["expiries"] == 1, "this one vanished by itself"
+
+
 def test_expired_leases_are_swept_while_nobody_claims(database_url: SecretStr) -> None:
     with running_bridge(database_url, TENANTS) as bridge:
         sent = bridge.send().json()
@@ -423,7 +474,7 @@ def test_a_person_puts_an_ended_job_back(bridge: RunningBridge, end: str) -> Non
     with pytest.raises(FenceClosedError, match="being worked on"):
         bridge.queue.retry(claim.job.job_id)
     if end == "dead":
-        for _ in range(3):
+        for _ in range(10):
             bridge.end_leases()
             bridge.queue.claim(1, 0)
     else:

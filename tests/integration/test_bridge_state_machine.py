@@ -187,6 +187,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.attempts_only_rise(jobs)
         self.no_run_that_was_refused_has_ended_a_job(jobs)
         self.nothing_has_happened_since_a_run_was_given_up(jobs)
+        self.only_poison_is_dead(jobs)
         self.every_delivery_is_in_exactly_one_job(jobs)
 
     def one_job_of_a_ticket_at_a_time(self, jobs: Jobs) -> None:
@@ -213,6 +214,14 @@ class QueueMachine(RuleBasedStateMachine):
                 assert (row["run_id"], row["job_id"]) in let_in
                 assert row["changed_at"] <= row["started_at"]
                 assert row["fresh_since"] <= row["attempt"]
+
+    def only_poison_is_dead(self, jobs: Jobs) -> None:
+        counted = "SELECT job_id, count(*) AS runs FROM bridge.runs WHERE let_in GROUP BY job_id"
+        let_in = {row["job_id"]: row["runs"] for row in self.bridge.sql(counted)}
+        for job_id, row in jobs.items():
+            assert row["expiries"] <= let_in.get(job_id, 0), "only a run that was let in counts"
+            is_over = row["expiries"] == 3 or row["excused"] == 10
+            assert is_over == (row["state"] == "dead") or row["state"] == "completed"
 
     def every_delivery_is_in_exactly_one_job(self, jobs: Jobs) -> None:
         sent = "SELECT job_id, tenant_id FROM bridge.deliveries WHERE delivery_id LIKE %s"
@@ -247,7 +256,8 @@ class QueueMachine(RuleBasedStateMachine):
         if run.parent is None or self.has_been_in(run):
             return False
         if state in ACTIVE and expired:
-            state = "queued" if job["expiries"] + 1 < 3 else "dead"
+            count, most = ("excused", 10) if state == "claimed" else ("expiries", 3)
+            state = "queued" if job[count] + 1 < most else "dead"
         follows = state in ENDED or (state in ("queued", "running") and job["run_id"] == run.parent)
         busy = self.rows(
             "tenant_id = %s AND ticket_id = %s AND job_id <> %s AND state IN ('claimed', 'running')",
