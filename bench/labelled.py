@@ -1,5 +1,7 @@
 """Labelled sets: documents, what is asked, and which documents are right answers.
 
+Texts lose their credentials as in a pull and before a search, so that what this costs is measured, too.
+
 documents.jsonl   {id, subject, description, …} (tickets) or {id, title, content} (kb)
 queries.jsonl     {id, text}; absent where the queries are documents themselves
 relevant.tsv or duplicates.tsv   query_id <TAB> document_id, with a heading
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from enhancer_dagster.domain.redaction import without_credentials
 from enhancer_dagster.search.documents import Document, Query
 
 Kind = Literal["tickets", "kb"]
@@ -44,7 +47,7 @@ def load(folder: Path, kind: Kind) -> LabelledSet:
     answers = _answers(folder)
     queries_file = folder / "queries.jsonl"
     asked = (
-        {row["id"]: Query("", row["text"]) for row in _lines(queries_file)}
+        {row["id"]: Query("", without_credentials(row["text"])) for row in _lines(queries_file)}
         if queries_file.exists()
         else {document.document_id: Query(document.title, document.body) for document in documents}
     )
@@ -72,7 +75,8 @@ def _answers(folder: Path) -> dict[str, set[str]]:
 
 def _document(row: dict[str, Any]) -> Document:
     title = str(row.get("subject") or row.get("title") or "")
-    return Document(str(row["id"]), title, str(row.get("description") or row.get("content") or ""), {})
+    body = str(row.get("description") or row.get("content") or "")
+    return Document(str(row["id"]), without_credentials(title), without_credentials(body), {})
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

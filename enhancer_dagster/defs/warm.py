@@ -4,6 +4,7 @@ from importlib import import_module
 
 from enhancer_dagster.adapters.llm import preload as preload_llm
 from enhancer_dagster.defs.assembly import snapshot_search
+from enhancer_dagster.domain.redaction import find_credentials
 from enhancer_dagster.search.location import tenants_with_index
 from enhancer_dagster.settings import load_settings
 
@@ -13,4 +14,5 @@ def preload() -> None:
     settings = load_settings()
     import_module("httpcore")  # httpx imports it with its first client: 0.5 CPU seconds a worker
     preload_llm()
+    find_credentials("")  # loads its detectors
     snapshot_search(settings).preload(tenants_with_index(settings.index_location))

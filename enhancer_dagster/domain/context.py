@@ -1,7 +1,9 @@
 """What is known about a ticket before anything is written: the workflow's state (the owner's format)."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +19,8 @@ NODES = (TICKET_DETAILS, SIMILAR_TICKETS, KB_SEARCH, IP_LOOKUP)
 TOTAL_TIMEOUT_NODE = "context_gathering"
 """The name under which a timeout of the whole is reported; it is not a node and is not counted."""
 
+Entry = TypeVar("Entry", bound=BaseModel)
+
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.:-]+")
 
 
@@ -24,6 +28,11 @@ def _source_id(kind: str, name: str) -> str:
     """`kind` and `name` as one word without brackets or spaces; a name that has the prefix keeps one."""
     word = _NOT_IN_IDS.sub("-", name)[:80].strip("-.")
     return word if word.startswith(f"{kind}-") else f"{kind}-{word}"
+
+
+def _changed(entry: Entry, change: Callable[[str], str], *fields: str) -> Entry:
+    texts = {name: getattr(entry, name) for name in fields}
+    return entry.model_copy(update={name: change(text) for name, text in texts.items() if text})
 
 
 class SimilarTicket(BaseModel):
@@ -94,6 +103,15 @@ class WorkflowState(BaseModel):
     kb_articles: tuple[KbArticle, ...] = ()
     ip_info: tuple[IpInfo, ...] = ()
     errors: tuple[NodeError, ...] = ()
+
+    def with_texts(self, change: Callable[[str], str]) -> "WorkflowState":
+        """This state with `change` made to every text that somebody wrote; ids and addresses stay."""
+        return WorkflowState(
+            similar_tickets=tuple(_changed(t, change, "subject", "resolution") for t in self.similar_tickets),
+            kb_articles=tuple(_changed(a, change, "title", "content") for a in self.kb_articles),
+            ip_info=tuple(_changed(i, change, "hostname", "role") for i in self.ip_info),
+            errors=tuple(_changed(e, change, "message") for e in self.errors),
+        )
 
     @property
     def source_ids(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """A tenant's corpus in DuckDB: tickets, articles and assets as pulled, and how far each pull has come.
 
-One file a tenant, opened by one process at a time, under the tenant's lock. Texts are plain and without our
-own sections: asset code strips them before they come here.
+One file a tenant, opened by one process at a time, under the tenant's lock. Texts are plain, without our own
+sections and without credentials: pulls take them out before they come here.
 """
 
 from collections.abc import Iterable, Mapping

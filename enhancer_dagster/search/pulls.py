@@ -20,6 +20,7 @@ import pandas as pd
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import ServiceDeskRefusedError, TicketNotFoundError
 from enhancer_dagster.domain.ports import Page, ServiceDesk, TicketQuery
+from enhancer_dagster.domain.redaction import without_credentials
 from enhancer_dagster.domain.section import strip_sections
 from enhancer_dagster.domain.tenants import TicketFilter
 from enhancer_dagster.domain.text import html_to_text
@@ -248,13 +249,14 @@ def _by_id(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def _plain(html: str | None) -> str:
-    return html_to_text(strip_sections(html or ""), with_addresses=True)
+    """Text as it may be shown on other tickets: of a credential only that there was one."""
+    return without_credentials(html_to_text(strip_sections(html or ""), with_addresses=True))
 
 
 def _ticket_row(ticket: Ticket) -> dict[str, object]:
     return {
         "ticket_id": ticket.ticket_id,
-        "subject": ticket.subject,
+        "subject": without_credentials(ticket.subject),
         "body": _plain(ticket.description),
         "resolution": _plain(ticket.resolution),
         "status": ticket.status,
@@ -270,7 +272,7 @@ def _ticket_row(ticket: Ticket) -> dict[str, object]:
 def _article_row(article: Article) -> dict[str, object]:
     return {
         "article_id": article.article_id,
-        "title": article.title,
+        "title": without_credentials(article.title),
         "content": _plain(article.content),
         "topic": article.topic,
         "updated_at": article.updated_at,
@@ -280,10 +282,10 @@ def _article_row(article: Article) -> dict[str, object]:
 def _asset_row(asset: Asset) -> dict[str, object]:
     return {
         "asset_id": asset.asset_id,
-        "name": asset.name,
+        "name": without_credentials(asset.name),
         "hostnames": list(asset.hostnames),
         "addresses": list(asset.addresses),
-        "role": asset.role,
+        "role": without_credentials(asset.role),
         "state": asset.state,
         "site": asset.site,
         "last_seen": asset.last_seen,

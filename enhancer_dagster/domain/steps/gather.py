@@ -17,6 +17,7 @@ from enhancer_dagster.domain.errors import TransientError
 from enhancer_dagster.domain.gathering import gather_nodes
 from enhancer_dagster.domain.outcomes import HistoryStatus
 from enhancer_dagster.domain.ports import ContextSearch, EarlierWork, History, JobQueue, ServiceDesk
+from enhancer_dagster.domain.redaction import CredentialMask
 from enhancer_dagster.domain.section import strip_sections
 from enhancer_dagster.domain.steps.due import hash_of_own_text, last_enhancement, why_not_due
 from enhancer_dagster.domain.steps.record import save_if_possible
@@ -92,14 +93,17 @@ def gather_context(
         logger.info("run {} has read the same text: its context is used", earlier.taken_from)
         return earlier.model_copy(update={"run": run})
     # Look-alikes stay on the ticket, since they are user text, but nothing that looks like our own
-    # writing is searched with or put into a prompt.
-    evidence = html_to_text(strip_sections(ticket.description or ""))
+    # writing is searched with or put into a prompt, and no credential.
+    credentials = CredentialMask()
+    subject = credentials.masked(ticket.subject)
+    evidence = credentials.masked(html_to_text(strip_sections(ticket.description or "")))
+    state = _search(run, subject, evidence, errors, ports.search, limits, total)
     return GatheredContext(
         run=run,
-        subject=ticket.subject,
+        subject=subject,
         text=evidence,
         priority=ticket.priority,
-        state=_search(run, ticket.subject, evidence, errors, ports.search, limits, total),
+        state=state.with_texts(credentials.masked),
         content_hash=said,
         ticket_url=tenant.ticket_url(run.ticket_id),
     )

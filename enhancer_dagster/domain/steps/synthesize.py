@@ -19,6 +19,7 @@ from enhancer_dagster.domain.links import AllowedLinks
 from enhancer_dagster.domain.outcomes import Usage
 from enhancer_dagster.domain.ports import Completion, LanguageModel
 from enhancer_dagster.domain.prompt import build_prompt
+from enhancer_dagster.domain.redaction import without_credentials
 from enhancer_dagster.domain.steps.values import Enhancement, GatheredContext
 
 
@@ -55,7 +56,8 @@ def synthesize(
     try:
         completion = language_model.complete(prompt, choice.models, gathered.run.correlation_id, deadline)
         usage = completion.usage
-        checked = check_answer(completion.text, completion.finish_reason, gathered.state.source_ids, links)
+        answer = without_credentials(completion.text)
+        checked = check_answer(answer, completion.finish_reason, gathered.state.source_ids, links)
     except (
         LanguageModelUnavailableError,
         LanguageModelRefusedError,

@@ -57,7 +57,7 @@ class TicketRun(BaseModel):
 
 
 class GatheredContext(BaseModel):
-    """What `gather_context` found. Texts are plain, without our own sections.
+    """What `gather_context` found. Texts are plain, without our own sections and without credentials.
 
     Attributes:
         taken_from: The run of an earlier attempt that found it, where this one did not have to.
