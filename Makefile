@@ -50,7 +50,7 @@ format: setup  ## ruff's formatter and its safe fixes
 	$(BIN)/ruff format .
 
 bench: setup  ## the benchmarks of bench/ as tables
-	for name in latency burst bridge idle retrieval encoder index; do $(BIN)/python -m bench $$name || exit 1; done
+	for name in latency burst bridge idle retrieval sample encoder vectors index; do $(BIN)/python -m bench $$name || exit 1; done
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) $(LLM_VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

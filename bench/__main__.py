@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import bridge, burst, encoder, idle, index, latency, peers, retrieval, vectors
+from bench import bridge, burst, encoder, idle, index, latency, peers, retrieval, sample, vectors
 from bench.chaos import command as chaos
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -18,6 +18,7 @@ app.command("bridge")(bridge.main)
 app.command("idle")(idle.main)
 app.command("peers")(peers.main)
 app.command("retrieval")(retrieval.main)
+app.command("sample")(sample.main)
 app.command("encoder")(encoder.main)
 app.command("index")(index.main)
 app.command("vectors")(vectors.main)

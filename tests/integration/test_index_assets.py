@@ -7,25 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from enhancer_dagster.adapters.secrets import Cipher, generate_key
-from enhancer_dagster.adapters.service_desk import PostgresTokenStore, ServiceDeskConnector
-from enhancer_dagster.database import Database
-from enhancer_dagster.domain.deadlines import Deadline
-from enhancer_dagster.domain.tenants import Tenant, TicketFilter
-from enhancer_dagster.domain.text import html_to_text
-from enhancer_dagster.search.build import build_index
-from enhancer_dagster.search.content import read_content
-from enhancer_dagster.search.corpus import Corpus
+from bench.sample import offered
+from enhancer_dagster.domain.tenants import Tenant
 from enhancer_dagster.search.location import TenantLocation
-from enhancer_dagster.search.pulls import Pull, pull_articles, pull_assets, pull_resolved_tickets
 from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.simulator.faults import Fault, FaultKind
 from enhancer_dagster.simulator.seed import sample_seed
 from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
-from tests.factories import ON_LOOPBACK, make_tenant
 from tests.live import LiveSystem, eventually
 from tests.search_fixtures import PROBLEMS, new_work_dir, shared_encoders
 
@@ -269,28 +259,8 @@ def test_a_pull_that_fails_says_why_in_sdps_words_and_the_next_goes_on(live: Liv
 def test_new_tickets_of_the_sample_are_offered_what_was_written_for_them(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    tokens = PostgresTokenStore(Database(SecretStr("postgresql://unused")), Cipher(generate_key()))
-    work_dir = new_work_dir(tmp_path / "work", shared_encoders(tmp_path_factory))
-    with running_simulator(Simulator(seed=sample_seed())) as desk, Corpus(tmp_path / "c.duckdb") as corpus:
-        tenant = make_tenant("sample", base_url=desk.url)
-        connection = tenant.service_desk.model_copy(update={"api_key": SecretStr("simulator")})
-        connector = ServiceDeskConnector(tokens=tokens, destinations=ON_LOOPBACK)
-        client = connector.connect(tenant.model_copy(update={"service_desk": connection}))
-        pull = Pull(client, corpus, TicketFilter(), Deadline.after(120), full=True)
-        pulled = [pull_resolved_tickets(pull), pull_articles(pull), pull_assets(pull)]
-        assert [(report.seen, report.total) for report in pulled] == [(r.new, r.new) for r in pulled]
-        assert build_index("sample", read_content(corpus), tmp_path / "index", work_dir).published
-        arrivals = desk.simulator.release(30, announce=False)
-    search = SnapshotSearch(tmp_path / "index")
-    tickets = articles = 0
-    for arrival in arrivals:
-        subject, text = arrival.ticket.subject, html_to_text(arrival.ticket.description)
-        similar = search.similar_tickets(
-            "sample", subject, text, exclude_ticket_id=arrival.ticket.ticket_id, limit=3
-        )
-        tickets += arrival.expected_ticket in [hit.ticket_id for hit in similar]
-        found = search.kb_articles("sample", subject, text, limit=3)
-        articles += arrival.expected_article in [hit.article_id for hit in found]
-    assert len(arrivals) == 30
-    assert tickets >= 27
-    assert articles >= 20
+    found = offered(tmp_path / "index", new_work_dir(tmp_path / "work", shared_encoders(tmp_path_factory)))
+    assert found["new_tickets"] == 30
+    assert found["related_ticket"] >= 27
+    assert found["article"] >= 20
+    assert found["related_ticket_by_tfidf"] <= 20, "a toy would say nothing"
