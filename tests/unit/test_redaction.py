@@ -92,7 +92,8 @@ HOSTILE = [
 def test_hostile_text_is_read_in_time_linear_in_its_length(piece: str) -> None:
     # Eight times the length may take twenty times as long on a busy machine; a square law would take 64.
     short, long = (piece * 25_000)[:25_000], (piece * 200_000)[:200_000]
-    assert seconds(lambda: CredentialMask().masked(long)) < 20 * max(least_seconds(short), 0.005)
+    bound = 20 * max(least_seconds(short), 0.005)
+    assert any(seconds(lambda: CredentialMask().masked(long)) < bound for _ in range(3))
 
 
 def least_seconds(text: str) -> float:
