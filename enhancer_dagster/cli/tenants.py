@@ -27,6 +27,8 @@ SETTABLE = {
     "language_model.fallback_models": "a,b",
     **dict.fromkeys(("enhance.groups", "enhance.sites", "enhance.templates", "enhance.statuses"), "a,b"),
     **dict.fromkeys(("index.groups", "index.sites", "index.templates", "index.statuses"), "a,b"),
+    "personal_data": "keep, mask or restore (for the LLM masked, in the section put back): e-mail addresses, "
+    "phone and card numbers",
     "link_hosts": "a,b: links may point there, beside the addresses in the sources",
     "service_desk.base_url": "https://…",
     "service_desk.edition": "onprem or cloud",

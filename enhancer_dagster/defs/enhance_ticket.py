@@ -71,6 +71,7 @@ def synthesize_enhancement(
                 clock.now(),
                 clock.soft_limit.within(settings.llm_timeout_seconds),
                 gathered.allowed_links(tenant),
+                tenant.personal_data,
             )
         context.add_output_metadata(metadata.of_enhancement(enhancement))
     return enhancement

@@ -34,6 +34,20 @@ class WriteBack(StrEnum):
     NOTE = "note"
 
 
+class PersonalData(StrEnum):
+    """What becomes of e-mail addresses, phone numbers and card numbers.
+
+    Attributes:
+        KEEP: They go to the LLM as they are.
+        MASK: They go nowhere: placeholders stand in prompt and section.
+        RESTORE: Placeholders go to the LLM, and in the section the values stand again.
+    """
+
+    KEEP = "keep"
+    MASK = "mask"
+    RESTORE = "restore"
+
+
 class ServiceDeskConnection(BaseModel):
     """How to reach a tenant's ServiceDesk Plus.
 
@@ -98,6 +112,8 @@ class Tenant(BaseModel):
         static_token_allowed: Whether `X-ServiceDesk-Token` may carry the secret itself.
         enhance: Which tickets are enhanced.
         index: Which resolved tickets are offered as evidence.
+        personal_data: What of it the LLM and the section get. By default the LLM gets none, and technicians
+            lose nothing by it.
         link_hosts: Hosts that links in a section may point to, beside the addresses in its sources.
         created_at: Polling for missed tickets starts here.
     """
@@ -114,6 +130,7 @@ class Tenant(BaseModel):
     write_back: WriteBack = WriteBack.DESCRIPTION
     enhance: TicketFilter = TicketFilter()
     index: TicketFilter = TicketFilter()
+    personal_data: PersonalData = PersonalData.RESTORE
     link_hosts: tuple[HostName, ...] = ()
     created_at: datetime = Field(default_factory=lambda: datetime.now().astimezone())
 

@@ -43,12 +43,15 @@ def test_a_tenants_life(live: LiveSystem) -> None:
 
 def test_the_audit_says_who_changed_a_tenant_and_when(live: LiveSystem) -> None:
     tenant_id = live.add_tenant().tenant_id
-    change = ("tenants", "edit", tenant_id, "--set", "name=Life", "--as", "Eve of operations")
+    change = ("tenants", "edit", tenant_id, "--set", "personal_data=mask", "--as", "Eve of operations")
     enhancer(live, *change, SDP_API_KEY="canary-key")
     newest, added = json.loads(enhancer(live, "tenants", "audit", tenant_id, "--json"))
     assert (added["action"], added["changed_by"]) == ("add", "test")
     assert newest["changed_by"].startswith("Eve of operations (")
-    assert newest["changes"] == {"api_key": "changed", "name": {"from": "", "to": "Life"}}
+    assert newest["changes"] == {
+        "api_key": "changed",
+        "personal_data": {"from": "restore", "to": "mask"},
+    }
     told = enhancer(live, "tenants", "audit", tenant_id)
     assert "Eve of operations" in told
     assert "canary" not in told

@@ -12,6 +12,9 @@ class Kind(StrEnum):
     API_KEY = "API_KEY"
     TOKEN = "TOKEN"  # noqa: S105
     PRIVATE_KEY = "PRIVATE_KEY"
+    EMAIL = "EMAIL"
+    PHONE = "PHONE"
+    CARD = "CARD"
 
 
 @dataclass(frozen=True, slots=True)

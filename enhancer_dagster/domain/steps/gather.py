@@ -17,12 +17,12 @@ from enhancer_dagster.domain.errors import TransientError
 from enhancer_dagster.domain.gathering import gather_nodes
 from enhancer_dagster.domain.outcomes import HistoryStatus
 from enhancer_dagster.domain.ports import ContextSearch, EarlierWork, History, JobQueue, ServiceDesk
-from enhancer_dagster.domain.redaction import CredentialMask
+from enhancer_dagster.domain.redaction import CredentialMask, PersonalDataMask
 from enhancer_dagster.domain.section import strip_sections
 from enhancer_dagster.domain.steps.due import hash_of_own_text, last_enhancement, why_not_due
 from enhancer_dagster.domain.steps.record import save_if_possible
 from enhancer_dagster.domain.steps.values import GatheredContext, TicketRun
-from enhancer_dagster.domain.tenants import Tenant
+from enhancer_dagster.domain.tenants import PersonalData, Tenant
 from enhancer_dagster.domain.text import html_to_text
 from enhancer_dagster.domain.tickets import Claim, Ticket
 
@@ -98,7 +98,7 @@ def gather_context(
     subject = credentials.masked(ticket.subject)
     evidence = credentials.masked(html_to_text(strip_sections(ticket.description or "")))
     state = _search(run, subject, evidence, errors, ports.search, limits, total)
-    return GatheredContext(
+    gathered = GatheredContext(
         run=run,
         subject=subject,
         text=evidence,
@@ -107,6 +107,9 @@ def gather_context(
         content_hash=said,
         ticket_url=tenant.ticket_url(run.ticket_id),
     )
+    if tenant.personal_data is PersonalData.MASK:
+        return gathered.with_texts(PersonalDataMask().masked)
+    return gathered
 
 
 def _why_not_due(claim: Claim, ticket: Ticket, tenant: Tenant, said: str, history: History) -> str | None:

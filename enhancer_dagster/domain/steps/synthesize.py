@@ -19,8 +19,9 @@ from enhancer_dagster.domain.links import AllowedLinks
 from enhancer_dagster.domain.outcomes import Usage
 from enhancer_dagster.domain.ports import Completion, LanguageModel
 from enhancer_dagster.domain.prompt import build_prompt
-from enhancer_dagster.domain.redaction import without_credentials
+from enhancer_dagster.domain.redaction import PersonalDataMask, without_credentials, without_personal_data
 from enhancer_dagster.domain.steps.values import Enhancement, GatheredContext
+from enhancer_dagster.domain.tenants import PersonalData
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def synthesize(
     now: datetime,
     deadline: Deadline,
     links: AllowedLinks,
+    personal_data: PersonalData,
 ) -> Enhancement:
     """Recommendations for a ticket, or the context as it is where no model's answer can be used.
 
@@ -48,16 +50,21 @@ def synthesize(
         now: Time of generation, for the footer.
         deadline: For all models together.
         links: Which links stay in an answer.
+        personal_data: What the model, and the section, get of it.
     """
     if language_model is None or not choice.models:
         return _without_ai(gathered, now, choice.why_none)
-    prompt = build_prompt(gathered.subject, gathered.text, gathered.state, gathered.run.correlation_id)
+    personal = PersonalDataMask()
+    sent = gathered.with_texts(personal.masked) if personal_data is PersonalData.RESTORE else gathered
+    prompt = build_prompt(sent.subject, sent.text, sent.state, gathered.run.correlation_id)
     usage = None
     try:
         completion = language_model.complete(prompt, choice.models, gathered.run.correlation_id, deadline)
         usage = completion.usage
         answer = without_credentials(completion.text)
-        checked = check_answer(answer, completion.finish_reason, gathered.state.source_ids, links)
+        if personal_data is PersonalData.MASK:
+            answer = without_personal_data(answer)
+        checked = check_answer(answer, completion.finish_reason, sent.state.source_ids, links)
     except (
         LanguageModelUnavailableError,
         LanguageModelRefusedError,
@@ -66,7 +73,7 @@ def synthesize(
     ) as error:
         logger.warning("the section is written without AI: {}", error)
         return _without_ai(gathered, now, str(error), usage)
-    return _with_ai(checked, completion, now)
+    return _with_ai(checked, personal.restored(checked.text), completion, now)
 
 
 def _without_ai(
@@ -82,10 +89,10 @@ def _without_ai(
     )
 
 
-def _with_ai(checked: CheckedAnswer, completion: Completion, now: datetime) -> Enhancement:
+def _with_ai(checked: CheckedAnswer, content: str, completion: Completion, now: datetime) -> Enhancement:
     logger.debug("tokens: {}", completion.usage)
     return Enhancement(
-        content=checked.text,
+        content=content,
         generated_at=now,
         generated_without_ai=False,
         usage=completion.usage,

@@ -1,5 +1,6 @@
 """What the steps hand on to each other: plain data that is stored as readable JSON."""
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -73,6 +74,16 @@ class GatheredContext(BaseModel):
     content_hash: str
     ticket_url: str | None = None
     taken_from: str | None = None
+
+    def with_texts(self, change: Callable[[str], str]) -> "GatheredContext":
+        """This context with `change` made to every text that somebody wrote."""
+        return self.model_copy(
+            update={
+                "subject": change(self.subject),
+                "text": change(self.text),
+                "state": self.state.with_texts(change),
+            }
+        )
 
     def allowed_links(self, tenant: Tenant) -> AllowedLinks:
         """Which links the section may hold: addresses in its sources, hosts that `tenant` trusts."""

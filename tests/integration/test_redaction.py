@@ -1,5 +1,6 @@
-"""Credentials in what strangers wrote reach neither the LLM, nor a section, nor the index, nor a log."""
+"""Credentials reach neither LLM, section, index nor log; personal data goes where the tenant wants it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from enhancer_dagster.domain.context import IpInfo, KbArticle, SimilarTicket
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import IndexUnavailableError
 from enhancer_dagster.domain.ports import ContextSearch, Ports
-from enhancer_dagster.domain.tenants import TicketFilter
+from enhancer_dagster.domain.tenants import PersonalData, TicketFilter
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres
 from enhancer_dagster.search.build import build_index
 from enhancer_dagster.search.content import read_content
@@ -23,7 +24,7 @@ from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.search.settings import BuildSettings
 from enhancer_dagster.simulator.api.solutions import put_solution
 from enhancer_dagster.simulator.records import Asset
-from tests.llm_server import cites, fails, says
+from tests.llm_server import Asked, cites, fails, says
 from tests.pipeline import Pipeline, running_pipeline
 from tests.search_fixtures import new_work_dir, shared_encoders
 
@@ -51,6 +52,11 @@ class Masking:
         run_id = self.pipeline.run(self._with_index)
         assert self.pipeline.row(job_id)["status"] == "completed"
         return ticket_id, job_id, run_id
+
+    def configure(self, **fields: object) -> None:
+        """Change the tenant."""
+        tenants = self.pipeline.tenants.tenants
+        tenants[:] = [tenant.model_copy(update=fields) for tenant in tenants]
 
     def asked(self) -> str:
         """All that the LLM was sent."""
@@ -200,3 +206,38 @@ def test_no_credential_is_in_a_file_of_corpus_and_index(masking: Masking) -> Non
     for path in files:
         content = path.read_bytes()
         assert [canary for canary in CANARIES if canary.encode() in content] == [], path
+
+
+EMAIL, PHONE = "jane_doe@customer.example", "+49 30 901820"
+PERSONAL_TEXT = f"<p>The VPN tunnel drops. Call {PHONE} or write to {EMAIL}</p>"
+
+
+@pytest.mark.parametrize(
+    ("mode", "llm_gets_it", "section_has_it"),
+    [(PersonalData.KEEP, True, True), (PersonalData.MASK, False, False), (PersonalData.RESTORE, False, True)],
+)
+def test_personal_data_goes_where_the_tenant_wants_it(
+    masking: Masking, mode: PersonalData, llm_gets_it: bool, section_has_it: bool
+) -> None:
+    masking.configure(personal_data=mode)
+    masking.pipeline.llm.asked.clear()
+    masking.pipeline.llm.answer = says(repeats_who_is_named)
+    ticket_id, _, run_id = masking.enhance("VPN drops", PERSONAL_TEXT)
+    section = masking.pipeline.description(ticket_id).removeprefix(PERSONAL_TEXT)
+    assert "Renew the certificate" in section
+    for value in (EMAIL, PHONE):
+        assert (value in masking.asked()) == llm_gets_it
+        assert (value in section) == section_has_it
+    if mode is PersonalData.MASK:
+        assert "[EMAIL_1]" in section
+        assert EMAIL not in masking.outputs(run_id) + masking.events(run_id)
+
+
+def repeats_who_is_named(asked: Asked) -> str:
+    """An answer that names, as the prompt does, whom to call and to write to."""
+    named = re.search(r"Call (.*) or write to (\S*)", asked.user)
+    assert named
+    return (
+        f"### Recommended Next Steps\n1. Call {named[1]}, then write to {named[2]} about it.\n"
+        "2. Renew the certificate [KB-9001]."
+    )
