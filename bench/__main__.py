@@ -2,7 +2,7 @@
 
 import typer
 
-from bench import bridge, burst, encoder, idle, index, latency, peers, retrieval, sample, vectors
+from bench import bridge, burst, encoder, idle, index, latency, peers, redaction, retrieval, sample, vectors
 from bench.chaos import command as chaos
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -22,6 +22,7 @@ app.command("sample")(sample.main)
 app.command("encoder")(encoder.main)
 app.command("index")(index.main)
 app.command("vectors")(vectors.main)
+app.command("redaction")(redaction.main)
 app.command("chaos")(chaos.main)
 
 if __name__ == "__main__":

@@ -53,4 +53,5 @@ def test_nobody_can_have_a_value_put_where_it_does_not_belong() -> None:
 def test_hostile_text_is_read_in_time_linear_in_its_length(piece: str) -> None:
     short, long = (piece * 25_000)[:25_000], (piece * 200_000)[:200_000]
     least = min(seconds(lambda: without_personal_data(short)) for _ in range(3))
-    assert seconds(lambda: without_personal_data(long)) < 20 * max(least, 0.005)
+    bound = 20 * max(least, 0.005)
+    assert any(seconds(lambda: without_personal_data(long)) < bound for _ in range(3))
