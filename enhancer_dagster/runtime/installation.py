@@ -20,6 +20,8 @@ from enhancer_dagster.settings import Settings
 
 DATABASE = "enhancer"
 DAGSTER_DATABASE = "enhancer_dagster"
+PRIVATE_FOLDERS = ("secrets", "index", "index-work", "index-cache", "run-logs")
+"""Of the data folder, which others may pass through to reach the embedded PostgreSQL's."""
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
@@ -35,6 +37,8 @@ def ready_installation(settings: Settings) -> Iterator[Settings]:
         DatabaseUnavailableError: PostgreSQL cannot be reached.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+    for name in PRIVATE_FOLDERS:
+        (settings.data_dir / name).mkdir(exist_ok=True, mode=0o700)
     if settings.database_url is None:
         with embedded_postgres(settings.data_dir / "postgres") as server:
             urls = {
@@ -95,7 +99,6 @@ def _prepared(settings: Settings) -> Settings:
 
 def _generated_secrets(settings: Settings) -> dict[str, SecretStr]:
     folder = settings.data_dir / "secrets"
-    folder.mkdir(exist_ok=True, mode=0o700)
     return {
         "secret_key": settings.secret_key or _kept(folder / "secret.key", generate_key),
         "claim_token": settings.claim_token

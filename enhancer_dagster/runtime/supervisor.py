@@ -15,6 +15,8 @@ from loguru import logger
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.runtime.processes import end_with_parent
 
+OWNER_ONLY = 0o077
+"""The umask of all programs: indexes and logs hold what is in tickets."""
 STOP_SECONDS = 15.0
 LONGEST_PAUSE = 30.0
 STEADY_SECONDS = 60.0
@@ -119,6 +121,7 @@ class Supervisor:
             return subprocess.Popen(
                 list(program.command), env=self._environment, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True, preexec_fn=end_with_parent(program.stop_signal),
+                umask=OWNER_ONLY,
             )  # fmt: skip
         finally:
             if log is not None:
