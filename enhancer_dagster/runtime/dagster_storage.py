@@ -1,9 +1,9 @@
 """Dagster's PostgreSQL storage on pooled connections: one engine a process for runs, events and schedules.
 
-The stock storage opens a connection for every statement, each with its own password exchange; it sends a
-NOTIFY, for which PostgreSQL serialises commits, after every event, though no part of this Dagster listens
-any more; and it reads the columns of its tables from the catalogue several times a run. What is written is
-the same. In `dagster.yaml`::
+The stock storage opens a connection for every statement, each with its own password exchange; it stores
+every event by itself, and sends a NOTIFY after it, for which PostgreSQL serialises commits, though no part of
+this Dagster listens any more; and it reads the columns of its tables from the catalogue several times a run.
+What is written is the same; `event_batches` says when. In `dagster.yaml`::
 
     storage:
       custom:
@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg2
 import sqlalchemy
-from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.config import PostgresStorageConfig
-from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
+
+from enhancer_dagster.runtime.event_batches import BatchingEventLogStorage
 
 if TYPE_CHECKING:
     from dagster_postgres.auth import PgTokenProvider
@@ -44,14 +44,6 @@ EXTRA_CONNECTIONS = 50
 
 TRUSTED_IDLE_SECONDS = 5.0
 """A connection unused for longer is asked whether it still works before it is handed out."""
-
-
-class QuietEventLogStorage(PostgresEventLogStorage):
-    """`PostgresEventLogStorage` that stores events without a NOTIFY after each."""
-
-    def store_event(self, event: EventLogEntry) -> None:
-        """Store an event with the statements that Dagster uses for any SQL database."""
-        SqlEventLogStorage.store_event(self, event)
 
 
 class RememberingRunStorage(PostgresRunStorage):
@@ -88,7 +80,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         url = with_psycopg2(postgres_url)
         super().__init__(url, should_autocreate_tables, inst_data, token_provider)
         self._run_storage = RememberingRunStorage(url, token_provider)
-        self._event_log_storage = QuietEventLogStorage(url, False, token_provider=token_provider)
+        self._event_log_storage = BatchingEventLogStorage(url, token_provider)
         engine = pooled_engine(url, token_provider, os.getpid())
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine
