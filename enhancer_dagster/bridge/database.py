@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
+from enhancer_dagster.database import note_return, seems_alive
 from enhancer_dagster.domain.errors import DatabaseUnavailableError
 
 Connection = psycopg.AsyncConnection[DictRow]
@@ -74,7 +75,8 @@ class AsyncDatabase:
             max_size=self._max_size,
             max_idle=120,
             max_waiting=200,
-            check=_is_alive,
+            reset=_note_return,
+            check=_verify_idle,
             # The pool doubles its pauses between attempts; a new request starts a fresh one instead.
             reconnect_timeout=1,
             open=False,
@@ -158,5 +160,10 @@ def _unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
     return DatabaseUnavailableError(f"PostgreSQL: {type(error).__name__}: {reason}")
 
 
-async def _is_alive(connection: Connection) -> None:
-    await connection.execute("")
+async def _note_return(connection: Connection) -> None:
+    note_return(connection)
+
+
+async def _verify_idle(connection: Connection) -> None:
+    if not seems_alive(connection):
+        await connection.execute("")

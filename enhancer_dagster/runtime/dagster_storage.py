@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-KEPT_CONNECTIONS = 5
-EXTRA_CONNECTIONS = 50
-"""The daemon's threads may need many at once; those above `KEPT_CONNECTIONS` are closed on return."""
+KEPT_CONNECTIONS = 24
+EXTRA_CONNECTIONS = 32
+"""The daemon's threads, which dequeue 24 runs side by side, may need so many at once; those above
+`KEPT_CONNECTIONS` are closed on return. A worker opens one."""
 
 TRUSTED_IDLE_SECONDS = 5.0
 """A connection unused for longer is asked whether it still works before it is handed out."""
