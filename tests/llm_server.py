@@ -104,7 +104,12 @@ def obeys() -> Answer:
     What it is told to say is what follows "say:", "answer with:", "write:" and the like, to the next blank
     line. Told nothing, it cites.
     """
-    return says(lambda asked: "\n\n".join(_ORDER.findall(asked.user)) or _grounded(asked))
+    return says(lambda asked: orders_in(asked.user) or _grounded(asked))
+
+
+def orders_in(text: str) -> str:
+    """What a model that obeys is told to say in `text`."""
+    return "\n\n".join(_ORDER.findall(text))
 
 
 def invents() -> Answer:
