@@ -15,31 +15,43 @@ from typing import Annotated, Any
 import typer
 from loguru import logger
 
+from bench.chaos import stalled
 from bench.chaos.boundaries import Boundary
 from bench.chaos.killer import Killer
-from bench.chaos.open_fence import OpenFence
-from bench.chaos.proxy import running_proxy
-from bench.chaos.senders import Senders
+from bench.chaos.proxy import Observer
+from bench.chaos.system import WatchedSystem, url_of, watched_system
 from bench.chaos.targets import Targets
-from bench.chaos.verdict import ENDED, Evidence, Verdict, is_at_rest, jobs_by_ticket, judge
-from bench.deployment import add_tenant, await_index, bench_folder, bench_settings
+from bench.chaos.verdict import ENDED, Verdict
 from bench.report import show_json, show_table
-from bench.services import Services, running_services
-from enhancer_dagster.domain.errors import ConfigurationError
-from enhancer_dagster.runtime.installation import ready_installation
-from enhancer_dagster.runtime.supervisor import Supervisor
-from enhancer_dagster.runtime.system import running_system
 from enhancer_dagster.settings import Settings
 
 TICKETS_PER_MINUTE = 60
-REVIVE_SECONDS = 1.0
-"""As in `enhancer up`."""
-
-STALL_SECONDS = 240.0
-"""Without any job ending for so long, the drain is given up: leases and back-offs are shorter."""
+MOST_TIMES_LONGER = 3
+"""How much longer than asked for the kills go on until each boundary was struck often enough."""
 
 LIMITS = {"lease_seconds": 45, "run_soft_limit_seconds": 25, "run_hard_limit_seconds": 30}
-LLM_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for.
+
+    Attributes:
+        seconds: How long it is killed at least.
+        tickets: How many are sent in that time; at this rate they come as long as it is killed.
+        kills: How many there are to be at each boundary.
+        seed: Of the kills.
+    """
+
+    seconds: float
+    tickets: int
+    kills: int
+    seed: int
+
+    def is_done(self, seconds: float, least_kills: int) -> bool:
+        """Whether that was enough, or as much as there will be."""
+        enough = seconds >= self.seconds and least_kills >= self.kills
+        return enough or seconds >= self.seconds * MOST_TIMES_LONGER
 
 
 @dataclass(frozen=True)
@@ -69,18 +81,26 @@ class Chaos:
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.5, help="How long it is killed, without the drain.")] = 3.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.5, help="How long it is killed at least, without the drain.")
+    ] = 3.0,
     tickets: Annotated[
-        int | None, typer.Option(min=1, help=f"How many are sent; by default {TICKETS_PER_MINUTE} a minute.")
+        int | None,
+        typer.Option(min=1, help=f"How many are sent meanwhile; by default {TICKETS_PER_MINUTE} a minute."),
     ] = None,
+    kills: Annotated[
+        int, typer.Option(min=0, help="Go on until each boundary was struck so often, up to 3 times as long.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Makes the order of the kills repeatable.")] = 1,
     without_fence: Annotated[
-        bool, typer.Option(help="Let every run through the fence, to see that it is noticed.")
+        bool,
+        typer.Option(help="Kill nothing: hold up one run past its lease in a system whose fence is open."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Kill the system at every boundary and check every ticket; exit code 1 where one is lost or doubled."""
-    result = run(minutes, tickets or round(minutes * TICKETS_PER_MINUTE), seed, without_fence=without_fence)
+    plan = Plan(minutes * 60, tickets or round(minutes * TICKETS_PER_MINUTE), kills, seed)
+    result = hold_up(without_fence=True) if without_fence else run(plan)
     if as_json:
         show_json(result.as_json())
     else:
@@ -89,89 +109,46 @@ def main(
         raise typer.Exit(1)
 
 
-def run(minutes: float, tickets: int, seed: int, *, without_fence: bool = False) -> Chaos:
-    """Start the system, let it be killed for `minutes`, wait until all is at rest, and judge.
+def run(plan: Plan) -> Chaos:
+    """Start the system, let it be killed, wait until all is at rest, and judge."""
+    began, rng = time.monotonic(), random.Random(plan.seed)
+    killers: list[Killer] = []
 
-    Args:
-        minutes: Without start and drain.
-        tickets: How many are sent.
-        seed: Of the kills.
-        without_fence: Whether the system is a broken one, whose fence lets every run in.
-    """
-    rng = random.Random(seed)
-    settings: dict[str, Any] = {**LIMITS, "llm_timeout_seconds": 10, "webhook_rate_per_address": 1000}
-    with (
-        bench_folder() as folder,
-        ready_installation(bench_settings(folder, **settings)) as ready,
-        running_services(folder / "logs") as services,
-    ):
-        began = time.monotonic()
-        killer = Killer(Targets(ready, rng), _url(ready, "dagster_database_url"), rng)
-        fence = OpenFence(killer.observe)
-        with running_proxy(fence.observe if without_fence else killer.observe) as proxy:
-            webhooks = proxy.in_front_of("webhook", ready.webhook_base)
-            watched = {
-                "claim_url": proxy.in_front_of("claims", ready.claim_api),
-                "llm_base_url": proxy.in_front_of("llm", services.llm_base_url),
-            }
-            ready = ready.model_copy(update=watched)
-            tenant = add_tenant(ready, proxy.in_front_of("desk", services.desk_url))
-            services.delay(llm=LLM_SECONDS)
-            senders = Senders(webhooks, tenant, lambda: services.new_tickets(1)[0])
-            with running_system(ready, folder / "logs") as supervisor:
-                await_index(ready, tenant)
-                services.tell_of_changes(
-                    f"{webhooks}/webhook/servicedesk/{tenant.tenant_id}", tenant.webhook_secrets[0]
-                )
-                with _in_background(killer.run):
-                    _let_loose(killer, senders, supervisor, tickets, minutes * 60)
-                _drain(ready, supervisor)
-                evidence = _evidence(ready, services)
-                verdict = judge(senders.deliveries, evidence)
-        kills = {str(boundary): killer.kills[boundary] for boundary in Boundary}
-    logger.info("chaos: {} runs were let in that the fence had refused", fence.opened)
-    return Chaos(seed, time.monotonic() - began, len(senders.deliveries), verdict, kills)
+    def observer(settings: Settings) -> Observer:
+        killers.append(Killer(Targets(settings, rng), url_of(settings, "dagster_database_url"), rng))
+        return killers[0].observe
+
+    with watched_system(observer, **LIMITS) as system:
+        (killer,) = killers
+        with _in_background(killer.run):
+            _let_loose(system, killer, plan)
+        system.drain()
+        verdict, sent = system.verdict(), len(system.senders.deliveries)
+    kills = {str(boundary): killer.kills[boundary] for boundary in Boundary}
+    return Chaos(plan.seed, time.monotonic() - began, sent, verdict, kills)
 
 
-def _let_loose(
-    killer: Killer, senders: Senders, supervisor: Supervisor, tickets: int, seconds: float
-) -> None:
+def hold_up(*, without_fence: bool) -> Chaos:
+    """Hold up one run past its lease, with the fence or without it; nothing is killed."""
+    began = time.monotonic()
+    verdict = stalled.run(without_fence=without_fence)
+    return Chaos(0, time.monotonic() - began, verdict.states.total(), verdict, {})
+
+
+def _let_loose(system: WatchedSystem, killer: Killer, plan: Plan) -> None:
     """Kill and send, and start again what died: from this thread, with which the processes would end."""
-    sending = threading.Thread(target=senders.run, args=(tickets, seconds))
+    over = threading.Event()
+    sending = threading.Thread(target=system.senders.run, args=(plan.seconds / plan.tickets, over))
     sending.start()
+    began = time.monotonic()
     killer.on = True
-    give_up_at = time.monotonic() + seconds
-    while time.monotonic() < give_up_at:
-        supervisor.revive()
-        time.sleep(REVIVE_SECONDS)
-    killer.on = False
+    try:
+        system.keep_up(lambda: plan.is_done(time.monotonic() - began, killer.least))
+    finally:
+        killer.on = False
+        over.set()
     logger.info("chaos: no more kills, {} so far", killer.kills.total())
-    while sending.is_alive():
-        supervisor.revive()
-        time.sleep(REVIVE_SECONDS)
-
-
-def _drain(settings: Settings, supervisor: Supervisor) -> None:
-    left, moved_at = -1, time.monotonic()
-    while time.monotonic() - moved_at < STALL_SECONDS:
-        supervisor.revive()
-        jobs = jobs_by_ticket(_url(settings, "database_url"))
-        if is_at_rest(jobs.values()):
-            return
-        now_left = sum(not is_at_rest([one]) for one in jobs.values())
-        if now_left != left:
-            left, moved_at = now_left, time.monotonic()
-            logger.info("chaos: {} tickets are not at rest", left)
-        time.sleep(REVIVE_SECONDS)
-    logger.warning("chaos: {} tickets do not come to rest", left)
-
-
-def _evidence(settings: Settings, services: Services) -> Evidence:
-    return Evidence(
-        jobs=jobs_by_ticket(_url(settings, "database_url")),
-        writes=services.writes(),
-        shown=services.description,
-    )
+    system.keep_up(lambda: not sending.is_alive())
 
 
 @contextmanager
@@ -184,13 +161,6 @@ def _in_background(work: Any) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def _url(settings: Settings, name: str) -> str:
-    url = getattr(settings, name)
-    if url is None:
-        raise ConfigurationError(f"the installation is not ready: it has no {name}")
-    return url.get_secret_value()
 
 
 def _show(result: Chaos) -> None:

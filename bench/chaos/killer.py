@@ -16,9 +16,12 @@ from bench.chaos.targets import Targets
 from bench.chaos.watch import Sighting, Watch
 
 RUN_PAUSE = (0.2, 1.2)
-SYSTEM_PAUSE = (3.0, 7.0)
+SYSTEM_PAUSE = (1.5, 4.0)
 POSTGRES_PAUSE = (5.0, 40.0)
 """Seconds between two kills of a track, from and to."""
+
+REST_SECONDS = 40.0
+"""After a round of the system's parts: time to come back, and for runs to be killed one by one."""
 
 PATIENCE_SECONDS = 20.0
 """How long a track waits for the boundary that is next, before it takes another."""
@@ -28,19 +31,26 @@ _NEWEST_RUN = "SELECT coalesce(max(id), 0) FROM runs WHERE pipeline_name = 'enha
 
 
 class Track:
-    """Boundaries that are struck one after another, each as often as the others.
+    """Boundaries that are struck in rounds, each once in a round.
 
     Args:
-        deck: The boundaries.
+        decks: The boundaries; in a round those of the first deck come first, in any order.
         pause: Seconds between two kills, from and to.
         rng: Shuffles, and chooses the pauses.
+        rest: Seconds between two rounds.
     """
 
-    def __init__(self, deck: Sequence[Boundary], pause: tuple[float, float], rng: random.Random) -> None:
-        self._deck, self._pause, self._rng = deck, pause, rng
-        self._coming: list[Boundary] = []
+    def __init__(
+        self,
+        decks: Sequence[Sequence[Boundary]],
+        pause: tuple[float, float],
+        rng: random.Random,
+        rest: float = 0.0,
+    ) -> None:
+        self._decks, self._pause, self._rng, self._rest = decks, pause, rng, rest
+        self._coming = self._shuffled()
         self._next_at = 0.0
-        self.next = self._draw()
+        self.next = self._coming.pop()
 
     @property
     def is_due(self) -> bool:
@@ -54,7 +64,11 @@ class Track:
 
     def turn(self) -> None:
         """Go on to the next one."""
-        self.next = self._draw()
+        self._next_at = time.monotonic() + self._rng.uniform(*self._pause)
+        if not self._coming:
+            self._coming = self._shuffled()
+            self._next_at += self._rest
+        self.next = self._coming.pop()
 
     def postpone(self) -> None:
         """Keep the one that did not come by for later, and take another."""
@@ -62,11 +76,8 @@ class Track:
         self.next = self._coming.pop()
         self._next_at = time.monotonic()
 
-    def _draw(self) -> Boundary:
-        if not self._coming:
-            self._coming = self._rng.sample(self._deck, len(self._deck))
-        self._next_at = time.monotonic() + self._rng.uniform(*self._pause)
-        return self._coming.pop()
+    def _shuffled(self) -> list[Boundary]:
+        return [one for deck in reversed(self._decks) for one in self._rng.sample(deck, len(deck))]
 
 
 class Killer:
@@ -85,9 +96,15 @@ class Killer:
         self._dagster_url = dagster_url
         self._watch = Watch()
         self._lock = threading.Lock()
-        self._in_a_run = Track(IN_A_RUN, RUN_PAUSE, rng)
-        self._system = Track((*AT_THE_DOOR, *PROCESSES), SYSTEM_PAUSE, rng)
-        self._postgres = Track((Boundary.POSTGRES,), POSTGRES_PAUSE, rng)
+        self._in_a_run = Track([IN_A_RUN], RUN_PAUSE, rng)
+        # What is seen in a system that works comes before what needs but a process.
+        self._system = Track([AT_THE_DOOR, PROCESSES], SYSTEM_PAUSE, rng, REST_SECONDS)
+        self._postgres = Track([[Boundary.POSTGRES]], POSTGRES_PAUSE, rng)
+
+    @property
+    def least(self) -> int:
+        """How often the boundary was struck that was struck least."""
+        return min(self.kills[boundary] for boundary in Boundary)
 
     def observe(self, call: Call, moment: Moment) -> bool:
         """Strike if this is the boundary that is next; whether the call may go on."""

@@ -1,6 +1,6 @@
 """Senders as there are in the field: a delivery without an answer is sent again, under the same id."""
 
-import time
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Delivery:
 
 
 class Senders:
-    """Sends a ticket's webhook at a steady rate.
+    """Sends tickets' webhooks.
 
     Args:
         base_url: Of the bridge's public listener.
@@ -41,22 +41,22 @@ class Senders:
         self._tenant = tenant
         self._new_ticket = new_ticket
 
-    def run(self, tickets: int, seconds: float) -> None:
-        """Send for `tickets` tickets, spread over `seconds`; returns when each is answered or given up."""
+    def run(self, pause: float, over: threading.Event) -> None:
+        """Send for a ticket every `pause` seconds until it is over and each is answered or given up."""
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="sender") as pool:
-            for _ in range(tickets):
-                ticket = self._new_ticket()
-                delivery = Delivery(ticket["id"])
-                self.deliveries.append(delivery)
-                pool.submit(self._deliver, delivery, webhook_of(ticket))
-                time.sleep(seconds / tickets)
+            while not over.wait(pause):
+                pool.submit(self.send_one)
 
-    def _deliver(self, delivery: Delivery, payload: dict[str, Any]) -> None:
+    def send_one(self) -> None:
+        """Open a ticket, and tell of it until that is answered or given up."""
+        ticket = self._new_ticket()
+        delivery = Delivery(ticket["id"])
+        self.deliveries.append(delivery)
         sender = WebhookSender(self._base_url, self._tenant.tenant_id, self._tenant.webhook_secrets[0])
         delivery_id = f"msg_{uuid4().hex}"
 
         def send() -> dict[str, Any]:
-            return sender.send(payload, delivery_id).raise_for_status().json()
+            return sender.send(webhook_of(ticket), delivery_id).raise_for_status().json()
 
         attempts = Retrying(
             retry=retry_if_exception_type(httpx.HTTPError),

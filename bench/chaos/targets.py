@@ -56,10 +56,15 @@ class Targets:
 
     def kill_worker_of(self, run_id: str) -> bool:
         """Kill the worker that has this run now; whether there was one."""
+        worker = self.worker_of(run_id)
+        return worker is not None and _kill([worker])
+
+    def worker_of(self, run_id: str) -> int | None:
+        """The process id of the worker that has this run now."""
         record = LauncherFolder(self._home).read(run_id)
         if record is None or record.worker is None:
-            return False
-        return _kill([int(record.worker.split(":")[1])])
+            return None
+        return int(record.worker.split(":")[1])
 
     def processes(self) -> Sequence[psutil.Process]:
         """All of them but PostgreSQL's, orphans included."""

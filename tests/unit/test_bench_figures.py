@@ -1,5 +1,6 @@
 """The parts of the benchmarks that compute: percentiles, rates, what counts as completed, JSON shapes."""
 
+import random
 import subprocess
 import sys
 from dataclasses import asdict
@@ -8,6 +9,9 @@ import psutil
 import pytest
 
 from bench.burst import Burst, rate, with_default
+from bench.chaos.boundaries import AT_THE_DOOR, PROCESSES
+from bench.chaos.command import Plan
+from bench.chaos.killer import Track
 from bench.language_model import answer_to
 from bench.latencies import p50_and_p95, percentile
 from bench.latency import completed
@@ -108,3 +112,30 @@ def test_the_models_answer_cites_ids_of_the_prompt() -> None:
     answer = answer_to("[1] TKT-4711 printer\n[2] KB-12 howto\n[3] IP-10.0.0.7 server")
     assert "[TKT-4711]" in answer
     assert "[IP-10.0.0.7]" in answer
+
+
+class TestChaos:
+    def test_goes_on_until_each_boundary_was_struck_often_enough_but_not_for_ever(self) -> None:
+        plan = Plan(seconds=60, tickets=10, kills=2, seed=1)
+        assert not plan.is_done(59, least_kills=9)
+        assert not plan.is_done(61, least_kills=1)
+        assert plan.is_done(61, least_kills=2)
+        assert plan.is_done(180, least_kills=0)
+
+    def test_strikes_each_boundary_once_a_round_the_first_deck_first(self) -> None:
+        track = Track([AT_THE_DOOR, PROCESSES], (0, 0), random.Random(1))
+        struck = []
+        for _ in (*AT_THE_DOOR, *PROCESSES):
+            struck.append(track.next)
+            track.turn()
+        assert set(struck[: len(AT_THE_DOOR)]) == set(AT_THE_DOOR)
+        assert set(struck) == {*AT_THE_DOOR, *PROCESSES}
+
+    def test_comes_back_to_a_boundary_that_nobody_came_to(self) -> None:
+        track = Track([PROCESSES], (0, 0), random.Random(1))
+        missed = track.next
+        track.postpone()
+        assert track.next is not missed
+        for _ in PROCESSES[1:]:
+            track.turn()
+        assert track.next is missed
