@@ -101,6 +101,29 @@ def test_all_of_a_run_is_repeated_and_its_section_replaced(live: LiveSystem, sta
     assert (job.state, job.attempt, job.run_id) == ("completed", row["attempt"], run_id)
 
 
+def test_fifty_failed_runs_are_run_again_from_failure_one_after_another(live: LiveSystem) -> None:
+    tenant = add_tenant(live, "again-bulk")
+    tickets = [live.new_ticket(f"Locker {number} does not open") for number in range(50)]
+    for ticket_id in tickets:
+        refuse_writes(live, ticket_id, times=1)
+    sent = [live.send(tenant, ticket_id).json()["correlation_id"] for ticket_id in tickets]
+    failed = [live.row(correlation_id, "failed") for correlation_id in sent]
+    asked = len(live.llm.asked)
+    # The UI does it so for the runs that are selected: one call after another, from the browser.
+    runs = [live.re_execute(row["dagster_run_id"]) for row in failed]
+    assert {live.finished_run(run_id)["status"] for run_id in runs} == {"SUCCESS"}
+    for row, run_id in zip(failed, runs, strict=True):
+        again = live.row(str(row["correlation_id"]), "completed")
+        assert (again["id"], again["attempt"], again["dagster_run_id"]) == (
+            row["id"],
+            row["attempt"] + 1,
+            run_id,
+        )
+        assert live.job(str(row["correlation_id"])).state == "completed"
+        require_one_section(live, again)
+    assert len(live.llm.asked) == asked
+
+
 def test_the_shell_puts_back_what_failed_of_one_tenant(live: LiveSystem) -> None:
     tenant, other = add_tenant(live, "again-shell"), add_tenant(live, "again-other")
     tickets = [live.new_ticket(f"Desk {number} has no power") for number in range(3)]
