@@ -312,3 +312,24 @@ else:
 def test_importing_the_adapter_does_not_import_the_openai_package() -> None:
     program = "import sys, enhancer_dagster.adapters.llm; sys.exit('openai' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_after_preloading_a_first_call_imports_nothing_of_the_packages_behind_it(server: LlmServer) -> None:
+    program = f"""
+import sys, threading
+from uuid import uuid4
+from pydantic import SecretStr
+from enhancer_dagster.adapters.llm import OpenAiGateway, preload
+from enhancer_dagster.domain.deadlines import Deadline
+from enhancer_dagster.domain.ports import Prompt
+from tests.factories import ON_LOOPBACK
+
+preload()
+assert threading.active_count() == 1
+before = set(sys.modules)
+gateway = OpenAiGateway({server.url!r}, SecretStr("k"), "test", {{}}, destinations=ON_LOOPBACK)
+gateway.complete(Prompt("s", "u", 10), ["m"], uuid4(), Deadline.after(20))
+late = sorted(name for name in set(sys.modules) - before if name.split(".")[0] in ("openai", "httpcore2"))
+assert not late, late
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
