@@ -2,7 +2,20 @@
 
 import typer
 
-from bench import bridge, burst, encoder, idle, index, latency, peers, redaction, retrieval, sample, vectors
+from bench import (
+    bridge,
+    burst,
+    encoder,
+    idle,
+    index,
+    latency,
+    peers,
+    redaction,
+    retrieval,
+    sample,
+    timing,
+    vectors,
+)
 from bench.chaos import command as chaos
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -16,6 +29,7 @@ app.command("latency")(latency.main)
 app.command("burst")(burst.main)
 app.command("bridge")(bridge.main)
 app.command("idle")(idle.main)
+app.command("timing")(timing.main)
 app.command("peers")(peers.main)
 app.command("retrieval")(retrieval.main)
 app.command("sample")(sample.main)

@@ -46,7 +46,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """Webhooks a second, and the latency at 200 a second."""
-    with _running_bridge() as (settings, tenant):
+    with running_bridge() as (settings, tenant):
         _send(settings, tenant, 200, connections, None)
         fast = _send(settings, tenant, webhooks, connections, None)
         steady = _send(settings, tenant, round(STEADY_PER_SECOND * seconds), connections, STEADY_PER_SECOND)
@@ -62,7 +62,8 @@ def main(
 
 
 @contextmanager
-def _running_bridge() -> Iterator[tuple[Settings, Tenant]]:
+def running_bridge() -> Iterator[tuple[Settings, Tenant]]:
+    """A bridge without limits and a tenant that it knows, on a database of its own."""
     with bench_folder() as folder, ready_installation(bench_settings(folder, **_LIMITS)) as ready:
         tenant = add_tenant(ready, "http://127.0.0.1:9")
         supervisor = Supervisor(environment_of(ready), folder / "logs")
