@@ -56,9 +56,10 @@ def main(
         "p99_ms_at_200": round(1000 * percentile(steady["latencies"], 99), 1),
     }
     if as_json:
-        show_json(figures)
+        show_json(figures | {"limits": _LIMITS})
     else:
-        show_table(f"{webhooks} signed webhooks", ("measure", "value"), list(figures.items()))
+        title = f"{webhooks} signed webhooks; rates and bursts limited to {UNLIMITED:,.0f}"
+        show_table(title, ("measure", "value"), list(figures.items()))
 
 
 @contextmanager
