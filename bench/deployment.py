@@ -13,7 +13,7 @@ import psutil
 from loguru import logger
 from pydantic import HttpUrl, SecretStr
 
-from bench.services import DESK_KEY, Services, free_port, running_services
+from bench.services import DESK_KEY, Services, running_services
 from bench.tracking import Outcome, Tracker
 from enhancer_dagster.adapters.secrets import Cipher, generate_webhook_secret
 from enhancer_dagster.adapters.tenants import TenantStore
@@ -22,6 +22,7 @@ from enhancer_dagster.database import Database
 from enhancer_dagster.domain.destinations import LOOPBACK
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tenant
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.installation import ready_installation
 from enhancer_dagster.runtime.system import running_system
 from enhancer_dagster.search.location import TenantLocation

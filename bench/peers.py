@@ -25,8 +25,9 @@ from bench.deployment import add_tenant, bench_folder, bench_settings
 from bench.empty_steps import CREATE
 from bench.latencies import percentile
 from bench.report import show_json, show_table
-from bench.services import bench_environment, free_port
+from bench.services import bench_environment
 from enhancer_dagster.adapters.webhook_sender import WebhookSender
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.installation import environment_of, ready_installation
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.runtime.system import REPOSITORY

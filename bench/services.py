@@ -1,7 +1,6 @@
 """The world outside: a simulated service desk and an LLM gateway, processes of their own."""
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import SecretStr
 
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.runtime.system import REPOSITORY, answers
 from enhancer_dagster.simulator.seed import sample_seed
@@ -121,10 +121,3 @@ def _client(base_url: str, **headers: str) -> httpx.Client:
 def bench_environment() -> dict[str, str]:
     """This process's environment, in which the modules of `bench` are found."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

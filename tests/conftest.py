@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from enhancer_dagster.database import migrate
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres, embedded_postgres
 
 # On a busy machine the clock says nothing about a test.
@@ -74,8 +74,6 @@ def database_url(postgres: EmbeddedPostgres) -> SecretStr:
 
 
 @pytest.fixture
-def free_port() -> int:
+def port() -> int:
     """A TCP port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()

@@ -1,6 +1,5 @@
 """The whole system for tests: real PostgreSQL, bridge, daemon and webserver, and a simulated service desk."""
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from enhancer_dagster.database import Database
 from enhancer_dagster.domain.destinations import LOOPBACK
 from enhancer_dagster.domain.ports import JobRow
 from enhancer_dagster.domain.tenants import Tenant
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.installation import ready_installation
 from enhancer_dagster.runtime.system import running_system, ui_url
 from enhancer_dagster.settings import Settings
@@ -32,13 +32,6 @@ from tests.llm_server import LlmServer, llm_server
 WAIT_SECONDS = 120.0
 KNOWN_SECONDS = 10.0
 """The bridge is notified of a new tenant, and reads it a moment later."""
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:

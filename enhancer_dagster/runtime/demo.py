@@ -1,7 +1,6 @@
 """The demo: the real system, a simulated service desk beside it, and tickets whose way is watched."""
 
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from enhancer_dagster.domain.destinations import LOOPBACK
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tenant
 from enhancer_dagster.runtime.demo_report import DemoReport, DemoTicket
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.installation import environment_of, ready_installation
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 from enhancer_dagster.runtime.system import answers, require_private_ui, running_system, ui_url
@@ -66,7 +66,7 @@ def demo_settings(settings: Settings, options: DemoOptions, environment: dict[st
         "private_networks": (*settings.private_networks, *LOOPBACK),
     }
     for name in ("dagster_port", "webhook_port", "claim_port"):
-        changes[name] = _free_port(getattr(settings, name))
+        changes[name] = free_port(getattr(settings, name))
     if options.llm_base_url:
         changes |= {"llm_base_url": options.llm_base_url, "llm_provider": "custom"}
         changes["llm_api_key"] = settings.llm_api_key or SecretStr("none")
@@ -215,7 +215,7 @@ def _await_index(settings: Settings, tenant: Tenant, supervisor: Supervisor) -> 
 
 
 def _start_simulator(supervisor: Supervisor, options: DemoOptions) -> str:
-    port = _free_port(8090)
+    port = free_port(8090)
     command = [
         str(Path(sys.executable).parent / "enhancer"), "simulate-servicedesk", "--port", str(port),
         "--edition", "onprem", "--api-key", SIMULATOR_KEY,
@@ -245,18 +245,6 @@ def _demo_tenant(settings: Settings, simulator: str) -> Tenant:
     )
     store.add(tenant, changed_by="demo")
     return tenant
-
-
-def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise ConfigurationError("no port of the loopback address is free")
 
 
 def _versions() -> dict[str, str]:

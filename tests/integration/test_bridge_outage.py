@@ -25,6 +25,7 @@ from enhancer_dagster.adapters.secrets import Cipher, generate_key
 from enhancer_dagster.adapters.tenants import TenantStore
 from enhancer_dagster.database import Database, migrate
 from enhancer_dagster.domain.errors import BridgeUnavailableError, DatabaseUnavailableError
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres
 from tests.bridge_server import TOKEN, RunningBridge, eventually, running_bridge
 from tests.factories import make_tenant
@@ -181,8 +182,9 @@ def test_before_the_tenants_were_read_nobody_is_called_unknown(database_url: Sec
 
 
 def test_the_process_starts_before_postgresql_and_stops_when_told(
-    own_postgres: EmbeddedPostgres, free_port: int
+    own_postgres: EmbeddedPostgres, port: int
 ) -> None:
+    claim_port = free_port()
     url = own_postgres.create_database("process")
     migrate(url)
     key = generate_key()
@@ -192,21 +194,21 @@ def test_the_process_starts_before_postgresql_and_stops_when_told(
         "ENHANCER_DATABASE_URL": url.get_secret_value(),
         "ENHANCER_SECRET_KEY": key.get_secret_value(),
         "ENHANCER_CLAIM_TOKEN": TOKEN.get_secret_value(),
-        "ENHANCER_WEBHOOK_PORT": str(free_port),
-        "ENHANCER_CLAIM_PORT": str(free_port + 1),
+        "ENHANCER_WEBHOOK_PORT": str(port),
+        "ENHANCER_CLAIM_PORT": str(claim_port),
     }
     command = [sys.executable, "-m", "enhancer_dagster.bridge"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
-        base = f"http://127.0.0.1:{free_port}"
+        base = f"http://127.0.0.1:{port}"
         eventually(lambda: httpx.get(f"{base}/healthz").status_code == 200)
         assert httpx.get(f"{base}/readyz").status_code == 503
         own_postgres.start()
         eventually(lambda: httpx.get(f"{base}/readyz").status_code == 200)
-        queue = BridgeClient(f"http://127.0.0.1:{free_port + 1}", TOKEN)
+        queue = BridgeClient(f"http://127.0.0.1:{claim_port}", TOKEN)
         with ThreadPoolExecutor(2) as threads:
             waiting = [threads.submit(queue.claim, 1, 100) for _ in range(2)]
-            eventually(lambda: _callers(process.pid, free_port + 1) == 2)
+            eventually(lambda: _callers(process.pid, claim_port) == 2)
             time.sleep(0.5)
             process.send_signal(signal.SIGTERM)
             assert [list(one.result(60)) for one in waiting] == [[], []]
@@ -227,13 +229,13 @@ def _callers(pid: int, port: int) -> int:
     return sum(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in found)
 
 
-def test_a_port_that_is_taken_is_said_in_words(free_port: int) -> None:
-    with socket.create_server(("127.0.0.1", free_port)):
+def test_a_port_that_is_taken_is_said_in_words(port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):
         environment = os.environ | {
             "ENHANCER_DATABASE_URL": "postgresql://nowhere/x",
             "ENHANCER_SECRET_KEY": generate_key().get_secret_value(),
             "ENHANCER_CLAIM_TOKEN": "t",
-            "ENHANCER_WEBHOOK_PORT": str(free_port),
+            "ENHANCER_WEBHOOK_PORT": str(port),
         }
         command = [sys.executable, "-m", "enhancer_dagster.bridge"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from enhancer_dagster.domain.tenants import Tenant
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.simulator.faults import Fault, FaultKind
-from tests.live import LiveSystem, eventually, free_port
+from tests.live import LiveSystem, eventually
 from tests.shell import ENHANCER, enhancer, refused
 
 pytestmark = pytest.mark.xdist_group("live")

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 
 from enhancer_dagster.adapters.secrets import generate_key
 from enhancer_dagster.runtime.dagster_storage import create_tables
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres
-from tests.live import eventually, free_port
+from tests.live import eventually
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from enhancer_dagster.runtime.free_ports import free_port
 from tests.conftest import require
 from tests.integration.test_service_desk_failures import self_signed
-from tests.live import eventually, free_port
+from tests.live import eventually
 
 RECIPE = Path(__file__).parents[2] / "deploy" / "nginx" / "enhancer.conf"
 MIB = 2**20

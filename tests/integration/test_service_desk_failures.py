@@ -175,9 +175,9 @@ def test_a_write_without_an_answer_is_never_repeated(
     assert len(server.seen) == 1
 
 
-def test_a_write_that_never_left_is_repeated(pauses: Pauses, free_port: int, deadline: Deadline) -> None:
+def test_a_write_that_never_left_is_repeated(pauses: Pauses, port: int, deadline: Deadline) -> None:
     connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=ON_LOOPBACK, sleep=pauses.sleep)
-    desk = connector.connect(onprem_tenant(f"http://127.0.0.1:{free_port}"))
+    desk = connector.connect(onprem_tenant(f"http://127.0.0.1:{port}"))
     with pytest.raises(ServiceDeskUnavailableError):
         desk.replace_description("42", "x", deadline)
     assert len(pauses) == 4

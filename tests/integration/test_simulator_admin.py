@@ -209,9 +209,9 @@ def test_notes_are_no_edits_and_events_can_be_chosen(running: RunningSimulator, 
 
 
 def test_a_receiver_that_is_not_there_costs_nothing_but_the_webhook(
-    running: RunningSimulator, free_port: int
+    running: RunningSimulator, port: int
 ) -> None:
-    admin(running, "PUT", "/webhook", {"url": f"http://127.0.0.1:{free_port}/"})
+    admin(running, "PUT", "/webhook", {"url": f"http://127.0.0.1:{port}/"})
     assert ask(running, "POST", "/requests", {"request": {"subject": "S"}})["request"]["id"]
     running.simulator.close()
     (delivery,) = admin(running, "GET", "/webhook")["deliveries"]

@@ -21,10 +21,10 @@ run("127.0.0.1", int(sys.argv[1]), Edition.CLOUD, "key", sample=False, tickets_f
 
 
 @pytest.fixture
-def process(free_port: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(port: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     tickets = tmp_path / "own.jsonl"
     tickets.write_text(json.dumps({"id": "1", "text": "My own ticket"}))
-    arguments = [sys.executable, "-c", PROGRAM, str(free_port), str(tickets)]
+    arguments = [sys.executable, "-c", PROGRAM, str(port), str(tickets)]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
     yield process
     process.kill()
@@ -44,14 +44,14 @@ def answer_of(url: str, process: subprocess.Popen[bytes]) -> httpx.Response:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_it_is_told_to_stop(
-    process: subprocess.Popen[bytes], free_port: int, stop: signal.Signals
+    process: subprocess.Popen[bytes], port: int, stop: signal.Signals
 ) -> None:
-    released = answer_of(f"http://127.0.0.1:{free_port}/_admin/new_tickets", process)
+    released = answer_of(f"http://127.0.0.1:{port}/_admin/new_tickets", process)
     assert [ticket["subject"] for ticket in released.json()["tickets"]] == ["My own ticket"]
     form = {"grant_type": "refresh_token", "refresh_token": "key", "client_id": "c", "client_secret": "s"}
-    token = httpx.post(f"http://127.0.0.1:{free_port}/oauth/v2/token", data=form).json()["access_token"]
+    token = httpx.post(f"http://127.0.0.1:{port}/oauth/v2/token", data=form).json()["access_token"]
     listed = httpx.get(
-        f"http://127.0.0.1:{free_port}/app/itdesk/api/v3/requests",
+        f"http://127.0.0.1:{port}/app/itdesk/api/v3/requests",
         headers={"Authorization": f"Bearer {token}"},
     )
     assert [row["subject"] for row in listed.json()["requests"]] == ["My own ticket"]
@@ -59,4 +59,4 @@ def test_it_serves_until_it_is_told_to_stop(
     _, said = process.communicate(timeout=30)
     assert b"Traceback" not in said
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{free_port}/")
+        httpx.get(f"http://127.0.0.1:{port}/")

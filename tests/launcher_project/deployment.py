@@ -18,6 +18,7 @@ import psutil
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from enhancer_dagster.runtime.dagster_storage import create_tables, pooled_engine, with_psycopg2
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.warm_launcher.client import DispatcherClient, stop_dispatcher
 from enhancer_dagster.runtime.warm_launcher.folder import LauncherFolder
 from enhancer_dagster.runtime.warm_launcher.orders import Request
@@ -88,7 +89,7 @@ class Deployment:
         self.instance = DagsterInstance.from_config(str(home))
         self.folder = LauncherFolder(home)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports = {name: _free_port() for name in ("code", "web")}
+        self.ports = {name: free_port() for name in ("code", "web")}
 
     def start(self) -> None:
         """Start everything, and wait until runs can be launched."""
@@ -258,12 +259,6 @@ def running(home: Path, database_url: str, **launcher: Any) -> Iterator[Deployme
         yield deployment
     finally:
         deployment.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _listens(port: int) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.processes import end_with_parent
 from tests.conftest import require
-from tests.live import free_port, live_system
+from tests.live import live_system
 
 PYTHON = Path(__file__).parents[2] / ".venv-llm" / "bin" / "python"
 MODEL = "smollm2-135m-instruct"
