@@ -4,13 +4,16 @@ PYTHON ?= python3.11
 PIP_ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadgroup
+ON_POSTGRES15 := unit/test_database.py unit/test_history.py unit/test_tenants.py \
+    integration/test_bridge_queue.py integration/test_bridge_pauses.py integration/test_bridge_wakeups.py \
+    integration/test_bridge_retention.py integration/test_event_batches.py
 VENV := .venv
 LLM_VENV := .venv-llm
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-slow check format bench clean
+.PHONY: help setup demo test test-postgres15 test-slow check format bench clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +32,9 @@ demo: setup  ## real tickets through the whole system; Ctrl-C ends it
 
 test: setup  ## everything but what is marked slow
 	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-postgres15: setup  ## queue, history and Dagster's events on Debian's PostgreSQL 15 instead of the embedded 18
+	$(BIN)/pytest --debian-postgres $(addprefix tests/,$(ON_POSTGRES15))
 
 test-slow: setup $(LLM_VENV)/.ready  ## the slow tests alone; compiles llama.cpp the first time
 	$(BIN)/pytest -m slow

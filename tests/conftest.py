@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from enhancer_dagster.database import migrate
 from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres, embedded_postgres
+from tests.debian_postgres import BINARIES, DebianPostgres, debian_postgres
 
 # On a busy machine the clock says nothing about a test.
 hypothesis.settings.register_profile(
@@ -22,7 +23,14 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+TEMPLATE = "template_enhancer"
+Server = EmbeddedPostgres | DebianPostgres
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "Debian's PostgreSQL 15, with password and TLS, in place of the embedded 18."
+    parser.addoption("--debian-postgres", action="store_true", help=help_text)
 
 
 def require(available: bool, reason: str) -> None:
@@ -51,10 +59,25 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+def debian(open_folder: Path) -> Iterator[DebianPostgres]:
+    """Debian's PostgreSQL 15 with password and TLS, one for each worker of pytest-xdist."""
+    require((BINARIES / "postgres").exists(), "Debian's postgresql-15 is missing")
+    with debian_postgres(open_folder / "debian") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(
+    request: pytest.FixtureRequest, open_folder: Path
+) -> Iterator[EmbeddedPostgres | DebianPostgres]:
     """The embedded PostgreSQL, one for each worker of pytest-xdist, with a migrated template."""
+    if request.config.getoption("debian_postgres"):
+        debian: DebianPostgres = request.getfixturevalue("debian")
+        migrate(debian.create_database(TEMPLATE))
+        yield debian
+        return
     with embedded_postgres(open_folder / "pg") as server:
-        template = server.create_database("template_enhancer")
+        template = server.create_database(TEMPLATE)
         migrate(template)
         _forget_durability(template)
         yield server
@@ -68,9 +91,9 @@ def _forget_durability(url: SecretStr) -> None:
 
 
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres) -> SecretStr:
+def database_url(postgres: Server) -> SecretStr:
     """A fresh, migrated database."""
-    return postgres.create_database(f"test_{uuid4().hex}", template="template_enhancer")
+    return postgres.create_database(f"test_{uuid4().hex}", template=TEMPLATE)
 
 
 @pytest.fixture

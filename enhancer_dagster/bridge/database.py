@@ -36,6 +36,9 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": "30s",
     # A queue fills and empties within minutes: a plan kept from when it was empty reads all of a full one.
     "plan_cache_mode": "force_custom_plan",
+    # Before PostgreSQL 18 a plan that must use what `transitions.BEGIN_CLAIM` turns off is priced so high
+    # that it is compiled, which takes longer than all else of a claim.
+    "jit": "off",
 }
 CONNECTION_OPTIONS: dict[str, Any] = {
     "application_name": "enhancer-bridge",

@@ -79,7 +79,7 @@ ACCEPT: Final = """
         RETURNING known.job_id
     ),
     told AS MATERIALIZED (
-        SELECT pg_notify('bridge_jobs', '') FROM (SELECT FROM remembered LIMIT 1)
+        SELECT pg_notify('bridge_jobs', '') FROM (SELECT FROM remembered LIMIT 1) AS any_of_them
     )
     SELECT incoming.position, seen.position IS NOT NULL AS duplicate,
         coalesce(seen.job_id, taken.job_id) AS job_id,
@@ -130,14 +130,16 @@ EXPIRE: Final = """
 """
 
 # One job of a ticket at a time: none is claimed or running, and of several that wait the oldest goes first.
-# LIMIT keeps these look-ups from becoming joins over the whole queue.
+# LIMIT keeps these look-ups from becoming joins over the whole queue. That the older one waits is said by its
+# times: by its state, PostgreSQL 15 reads the index of all that wait, once for each job that is looked at.
 _TICKET_IS_FREE: Final = """
     (SELECT true FROM bridge.jobs busy
         WHERE busy.tenant_id = job.tenant_id AND busy.ticket_id = job.ticket_id
             AND busy.state IN ('claimed', 'running') LIMIT 1) IS NULL
     AND (SELECT true FROM bridge.jobs older
         WHERE older.tenant_id = job.tenant_id AND older.ticket_id = job.ticket_id
-            AND older.state = 'queued' AND (older.received_at, older.job_id) < (job.received_at, job.job_id)
+            AND older.finished_at IS NULL AND older.lease_expires_at IS NULL
+            AND (older.received_at, older.job_id) < (job.received_at, job.job_id)
         LIMIT 1) IS NULL
 """
 
@@ -151,7 +153,8 @@ _LEASE_CHOSEN: Final = (
     """,
     free AS (
         SELECT job_id FROM bridge.jobs
-        WHERE job_id IN (SELECT job_id FROM chosen) AND state = 'queued'
+        -- An array, so that PostgreSQL 15 does not join by way of all that wait.
+        WHERE job_id = ANY (ARRAY(SELECT job_id FROM chosen)) AND state = 'queued'
         FOR UPDATE SKIP LOCKED
     ),
     claimed AS (

@@ -54,12 +54,15 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at every part in the order in which they depend on each other; stop where nothing can follow."""
     from enhancer_dagster.defs.assembly import ports_of
     from enhancer_dagster.runtime.installation import ready_installation
+    from enhancer_dagster.runtime.own_database import require_product_database
 
     yield Finding("settings", True, f"data in {settings.data_dir}")
     yield Finding("addresses", True, f"service desks and gateways: {described(settings.destinations)}")
     try:
         with ready_installation(settings) as ready:
-            yield Finding("database", True, "reachable, migrations are up to date")
+            if ready.database_url is not None:
+                server = require_product_database(ready.database_url)
+                yield Finding("database", True, f"{server}, migrations are up to date")
             ports = ports_of(ready)
             yield _bridge(ready)
             tenants = ports.tenants.list_all()
@@ -69,9 +72,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
                 yield _service_desk(tenant, ports)
             yield _language_model(ready, ports)
     except EnhancerError as error:
-        yield Finding(
-            "database", False, str(error), "check ENHANCER_DATABASE_URL, or the folder's permissions"
-        )
+        yield Finding("database", False, str(error), _database_advice(error))
+
+
+def _database_advice(error: EnhancerError) -> str:
+    if isinstance(error, ConfigurationError):
+        return "as the finding says"
+    return "check ENHANCER_DATABASE_URL, or the folder's permissions"
 
 
 def _bridge(settings: Settings) -> Finding:

@@ -62,6 +62,13 @@ def demo(
     exit_when_done: Annotated[bool, typer.Option("--exit", help="Stop when all are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     fresh: Annotated[bool, typer.Option(help="Empty the demo's data folder first.")] = False,
+    own_database: Annotated[
+        bool,
+        typer.Option(
+            "--own-database",
+            help="In the PostgreSQL of ENHANCER_DATABASE_URL, which must serve nobody else; not emptied.",
+        ),
+    ] = False,
     llm_base_url: Annotated[str | None, typer.Option(help="Any OpenAI-compatible server.")] = None,
     llm_model: Annotated[str | None, typer.Option(help="The model's name there.")] = None,
     llm_api_key_env: Annotated[
@@ -77,7 +84,9 @@ def demo(
 
     stop = stop_on_signals()
     with clear_errors():
-        options = DemoOptions(tickets, tickets_file, fresh, llm_base_url, llm_model, llm_api_key_env)
+        options = DemoOptions(
+            tickets, tickets_file, fresh, llm_base_url, llm_model, llm_api_key_env, own_database
+        )
         settings = demo_settings(load_settings(), options, dict(os.environ))
         view = DemoView(quiet=json)
         with running_demo(settings, options, view.say) as running:

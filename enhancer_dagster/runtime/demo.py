@@ -31,6 +31,7 @@ from enhancer_dagster.search.location import TenantLocation
 from enhancer_dagster.settings import Settings, default_data_dir
 
 SIMULATOR_KEY = "demo-technician-key"
+TENANT_PREFIX = "demo-"
 POLL_SECONDS = 0.25
 INDEX_SECONDS = 300.0
 GIVE_UP_SECONDS = 300.0
@@ -50,21 +51,25 @@ class DemoOptions:
     llm_base_url: str | None = None
     llm_model: str | None = None
     llm_api_key_env: str | None = None
+    own_database: bool = False
 
 
 def demo_settings(settings: Settings, options: DemoOptions, environment: dict[str, str]) -> Settings:
     """`settings` with a data folder of the demo's own, ports that are free, and the LLM that was asked for.
 
     Raises:
-        ConfigurationError: The variable that should hold the LLM's key is empty.
+        ConfigurationError: The variable that should hold the LLM's key, or the database, is empty.
     """
     own = settings.data_dir == default_data_dir()
     changes: dict[str, Any] = {
         "data_dir": settings.data_dir.with_name("enhancer-demo") if own else settings.data_dir / "demo",
-        "database_url": None,
         "allow_http": True,
         "private_networks": (*settings.private_networks, *LOOPBACK),
     }
+    if not options.own_database:
+        changes |= {"database_url": None, "history_database_url": None}
+    elif settings.database_url is None:
+        raise ConfigurationError("--own-database needs ENHANCER_DATABASE_URL")
     for name in ("dagster_port", "webhook_port", "claim_port"):
         changes[name] = free_port(getattr(settings, name))
     if options.llm_base_url:
@@ -232,13 +237,20 @@ def _demo_tenant(settings: Settings, simulator: str) -> Tenant:
     if settings.database_url is None or settings.secret_key is None:
         raise ConfigurationError("the installation has no database or no secret key")
     store = TenantStore(Database(settings.database_url), Cipher(settings.secret_key))
-    for earlier in store.list_all():
+    earlier_ones = store.list_all()
+    for earlier in earlier_ones:
+        if not earlier.tenant_id.startswith(TENANT_PREFIX):
+            raise ConfigurationError(
+                f"the database has the tenant {earlier.tenant_id}, which is none of a demo's: give the demo "
+                "a database of its own"
+            )
+    for earlier in earlier_ones:
         store.update(earlier.model_copy(update={"active": False}), changed_by="demo", action="disable")
     desk = ServiceDeskConnection(
         edition=Edition.ONPREM, base_url=HttpUrl(simulator), api_key=SecretStr(SIMULATOR_KEY)
     )
     tenant = Tenant(
-        tenant_id=time.strftime("demo-%Y%m%d-%H%M%S"),
+        tenant_id=time.strftime(f"{TENANT_PREFIX}%Y%m%d-%H%M%S"),
         name="Demo service desk",
         service_desk=desk,
         webhook_secrets=(generate_webhook_secret(),),

@@ -15,6 +15,7 @@ from enhancer_dagster.adapters.secrets import generate_key
 from enhancer_dagster.database import migrate
 from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.runtime.dagster_storage import create_tables
+from enhancer_dagster.runtime.own_database import require_dagster_database, require_product_database
 from enhancer_dagster.runtime.postgres import embedded_postgres
 from enhancer_dagster.settings import Settings
 
@@ -47,7 +48,11 @@ def ready_installation(settings: Settings) -> Iterator[Settings]:
             }
             yield _prepared(settings.model_copy(update=urls | _generated_secrets(settings)))
     else:
-        yield _prepared(settings.model_copy(update=_given(settings)))
+        require_product_database(settings.database_url)
+        given = settings.model_copy(update=_given(settings))
+        if given.dagster_database_url is not None:
+            require_dagster_database(given.dagster_database_url)
+        yield _prepared(given)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -137,5 +142,7 @@ def _beside(name: str, url: SecretStr) -> SecretStr:
             f"Dagster needs a database of its own and {wanted!r} could not be made ({error}): "
             "create one and set ENHANCER_DAGSTER_DATABASE_URL"
         ) from error
-    beside = make_url(url.get_secret_value()).set(database=wanted)
-    return SecretStr(beside.render_as_string(hide_password=False))
+    # By hand: SQLAlchemy writes a space in a password as it is, and libpq refuses that.
+    address, mark, options = url.get_secret_value().partition("?")
+    scheme, separator, rest = address.partition("://")
+    return SecretStr(f"{scheme}{separator}{rest.partition('/')[0]}/{wanted}{mark}{options}")

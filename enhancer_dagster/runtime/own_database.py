@@ -1,0 +1,118 @@
+"""What a PostgreSQL of the user's own must offer, looked at before anything is created in it.
+
+A server that is too old, or a right that is missing, would else show as a statement that fails half-way.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from pydantic import SecretStr
+
+from enhancer_dagster.database import CONNECT_SECONDS
+from enhancer_dagster.domain.errors import ConfigurationError, DatabaseUnavailableError
+
+OLDEST_VERSION = 15
+"""The oldest that the tests run on."""
+
+ABOUT = """
+    SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+        current_database() AS database, current_user AS role, current_setting('server_encoding') AS encoding,
+        current_setting('transaction_read_only') = 'on' AS is_read_only,
+        has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
+        coalesce(current_schema(), 'public') AS schema,
+        coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create_tables,
+        CASE WHEN inet_server_addr() IS NULL THEN 'a local socket'
+            WHEN (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) THEN 'TLS'
+            ELSE 'TCP without TLS' END AS way
+"""
+OWNED_BY_OTHERS = """
+    SELECT format('%%I.%%I', nspname, relname) AS name, pg_get_userbyid(relowner) AS owner
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = ANY(%s) AND relkind IN ('r', 'p', 'S') AND NOT pg_has_role(relowner, 'USAGE')
+    ORDER BY 1 LIMIT 1
+"""
+SCHEMAS = ("registry", "bridge", "pipeline")
+
+
+def require_product_database(url: SecretStr) -> str:
+    """Check the database of tenants, queue and history.
+
+    Returns:
+        What is there, for people: the version, and the way to it.
+
+    Raises:
+        ConfigurationError: It cannot serve; the message names everything that is missing.
+        DatabaseUnavailableError: It cannot be reached.
+    """
+    with _connected(url, "ENHANCER_DATABASE_URL") as connection:
+        about = _one(connection, ABOUT)
+        role, name = about["role"], about["database"]
+        problems = [*shortcomings(about), *_owned_by_others(connection, list(SCHEMAS))]
+        if not about["may_create_schemas"]:
+            problems.append(f'{role} may not create schemas: GRANT CREATE ON DATABASE "{name}" TO "{role}"')
+    _refuse(about, problems)
+    return f"PostgreSQL {about['version']} over {about['way']}"
+
+
+def require_dagster_database(url: SecretStr) -> None:
+    """Check Dagster's own database; its tables lie in the schema that comes first in the search path.
+
+    Raises:
+        ConfigurationError: It cannot serve; the message names everything that is missing.
+        DatabaseUnavailableError: It cannot be reached.
+    """
+    with _connected(url, "ENHANCER_DAGSTER_DATABASE_URL") as connection:
+        about = _one(connection, ABOUT)
+        role, schema = about["role"], about["schema"]
+        problems = [*shortcomings(about), *_owned_by_others(connection, [schema])]
+        if not about["may_create_tables"]:
+            problems.append(f'{role} may not create tables: GRANT CREATE ON SCHEMA "{schema}" TO "{role}"')
+    _refuse(about, problems)
+
+
+def shortcomings(about: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with any database of which `ABOUT` says this, in words."""
+    if about["number"] < OLDEST_VERSION * 10_000:
+        yield f"it is PostgreSQL {about['version']}, and {OLDEST_VERSION} is the oldest that is supported"
+    if about["encoding"] != "UTF8":
+        yield f"its encoding is {about['encoding']}: create it with ENCODING 'UTF8' TEMPLATE template0"
+    if about["is_read_only"]:
+        yield "it is read-only: give the address of the primary, not of a replica"
+
+
+def _connected(url: SecretStr, setting: str) -> psycopg.Connection[DictRow]:
+    try:
+        return psycopg.Connection[DictRow].connect(
+            url.get_secret_value(), autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_SECONDS
+        )
+    except psycopg.ProgrammingError:
+        # The error quotes what it could not read, which may be the password.
+        raise ConfigurationError(
+            f"{setting} cannot be read: it must be postgresql://ROLE:PASSWORD@HOST/DATABASE, with what is "
+            "special in a password percent-encoded"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(f"the database of {setting} cannot be reached: {error}") from error
+
+
+def _owned_by_others(connection: psycopg.Connection[DictRow], schemas: list[str]) -> Iterator[str]:
+    found = connection.execute(OWNED_BY_OTHERS, [schemas]).fetchone()
+    if found is not None:
+        yield (
+            f"{found['name']} belongs to {found['owner']}: restore with --no-owner as the role that the "
+            f'address names, or REASSIGN OWNED BY "{found["owner"]}"'
+        )
+
+
+def _one(connection: psycopg.Connection[DictRow], query: Any) -> dict[str, Any]:
+    row = connection.execute(query).fetchone()
+    if row is None:
+        raise DatabaseUnavailableError("PostgreSQL answered nothing")
+    return row
+
+
+def _refuse(about: dict[str, Any], problems: list[str]) -> None:
+    if problems:
+        raise ConfigurationError(f"the database {about['database']} cannot be used: {'; '.join(problems)}")
