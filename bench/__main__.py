@@ -6,13 +6,16 @@ from bench import (
     bridge,
     burst,
     encoder,
+    growth,
     idle,
     index,
     latency,
     peers,
     redaction,
+    repeat,
     retrieval,
     sample,
+    soak,
     timing,
     vectors,
 )
@@ -27,6 +30,8 @@ def _benchmarks() -> None: ...
 
 app.command("latency")(latency.main)
 app.command("burst")(burst.main)
+app.command("growth")(growth.main)
+app.command("soak")(soak.main)
 app.command("bridge")(bridge.main)
 app.command("idle")(idle.main)
 app.command("timing")(timing.main)
@@ -38,6 +43,7 @@ app.command("index")(index.main)
 app.command("vectors")(vectors.main)
 app.command("redaction")(redaction.main)
 app.command("chaos")(chaos.main)
+app.command("repeat", context_settings={"ignore_unknown_options": True})(repeat.main)
 
 if __name__ == "__main__":
     app()

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bench.default_system import DEFAULT_SLOTS, default_system
+from bench.default_system import DEFAULT_SLOTS, PATIENCE, default_system
 from bench.deployment import Deployment, deployment
 from bench.past_runs import copy_past_runs
 from bench.report import show_json, show_table
@@ -94,5 +94,5 @@ def with_default(figures: Burst, default_rate: float) -> Burst:
 
 
 def _default_rate(llm_delay: float, desk_delay: float) -> float:
-    with deployment(default_system, max_concurrent_tickets=DEFAULT_SLOTS) as live:
+    with deployment(default_system, max_concurrent_tickets=DEFAULT_SLOTS, **PATIENCE) as live:
         return measure(live, DEFAULT_TICKETS, llm_delay, desk_delay).tickets_per_s

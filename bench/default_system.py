@@ -1,8 +1,9 @@
 """The product's processes around other definitions, for comparison.
 
 `default_system` is the product on Dagster's default launcher and executor: a run is a spawned interpreter,
-each of its ops another one, and ten runs are admitted at once. Storage, compute logs, sensors, queue and ops
-stay the product's. `empty_system` is the product's launcher around a job of four empty ops.
+each of its ops another one, and ten runs are admitted at once. Runs are not monitored, as by default.
+Storage, compute logs, sensors, queue and ops stay the product's. `empty_system` is the product's launcher
+around a job of four empty ops.
 """
 
 import signal
@@ -24,13 +25,17 @@ from enhancer_dagster.settings import Settings
 DEFAULT_SLOTS = 10
 """Dagster's `max_concurrent_runs` where an instance does not set it."""
 
+PATIENCE = {"lease_seconds": 3600.0, "run_soft_limit_seconds": 1700.0, "run_hard_limit_seconds": 1800.0}
+"""Settings under which no ticket is given up. Ten default runs on two cores take longer than the product's
+limits, and what was given up would be done again, which would make Dagster look slower than it is."""
+
 _HEARTBEATS = "SELECT count(*) FROM daemon_heartbeats WHERE daemon_type = 'SENSOR'"
 
 
 @contextmanager
 def default_system(settings: Settings, log_folder: Path) -> Iterator[None]:
     """The product's ops on Dagster's defaults, ready; stopped at the end."""
-    home = _home(settings, without=("run_launcher", "concurrency"))
+    home = _home(settings, without=("run_launcher", "concurrency", "run_monitoring"))
     programs = _programs(settings, home, "bench.default_definitions")
     with _supervised(settings, home, log_folder, programs):
         yield

@@ -21,7 +21,7 @@ def cpu_seconds(roots: Iterable[psutil.Process]) -> float:
     orphan, the next ancestor that is a child subreaper.
     """
     total = 0.0
-    for process in _family(roots):
+    for process in family(roots):
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
@@ -30,7 +30,26 @@ def cpu_seconds(roots: Iterable[psutil.Process]) -> float:
 
 def memory_mb(roots: Iterable[psutil.Process]) -> float:
     """Proportional set size of the trees in MB: a page that n processes share counts one n-th for each."""
-    return sum(_pss_kb(process.pid) for process in _family(roots)) * 1024 / 1e6
+    return sum(_pss_kb(process.pid) for process in family(roots)) * 1024 / 1e6
+
+
+def family(roots: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """`roots` and all their descendants."""
+    family: dict[int, psutil.Process] = {}
+    for root in roots:
+        with suppress(psutil.NoSuchProcess):
+            for process in (root, *root.children(recursive=True)):
+                family[process.pid] = process
+    return list(family.values())
+
+
+def open_files(processes: Iterable[psutil.Process]) -> int:
+    """File descriptors of `processes`, sockets and pipes among them."""
+    total = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += process.num_fds()
+    return total
 
 
 @dataclass
@@ -58,15 +77,6 @@ def watched_memory(roots: Roots) -> Iterator[Peak]:
     finally:
         done.set()
         watcher.join()
-
-
-def _family(roots: Iterable[psutil.Process]) -> list[psutil.Process]:
-    family: dict[int, psutil.Process] = {}
-    for root in roots:
-        with suppress(psutil.NoSuchProcess):
-            for process in (root, *root.children(recursive=True)):
-                family[process.pid] = process
-    return list(family.values())
 
 
 def _pss_kb(pid: int) -> int:

@@ -135,6 +135,22 @@ def drips() -> Answer:
     return lambda _: StreamingResponse(body(), media_type="application/json")
 
 
+def holds(released: threading.Event, answer: Answer) -> Answer:
+    """What `answer` says, once that is released."""
+
+    def later(asked: Asked) -> Response:
+        said = bytes(answer(asked).body)
+
+        async def body() -> AsyncIterator[bytes]:
+            while not released.is_set():
+                await asyncio.sleep(0.05)
+            yield said
+
+        return StreamingResponse(body(), media_type="application/json")
+
+    return later
+
+
 def silent(seconds: float = 600) -> Answer:
     """Nothing, for so long."""
 

@@ -15,6 +15,8 @@ from bench.chaos.killer import Track
 from bench.language_model import answer_to
 from bench.latencies import p50_and_p95, percentile
 from bench.latency import completed
+from bench.repeat import leaves, spread
+from bench.soak import Held, growth
 from bench.tracking import Outcome
 from bench.usage import cpu_seconds, memory_mb, watched_memory
 
@@ -139,3 +141,22 @@ class TestChaos:
         for _ in PROCESSES[1:]:
             track.turn()
         assert track.next is missed
+
+
+class TestRepeatedBenchmarks:
+    def test_figures_are_named_by_where_they_stand_and_texts_and_flags_are_left_out(self) -> None:
+        figures = {"idle": {"p50": 1, "p95": 2.5}, "ratio": None, "met": True, "name": "burst", "tickets": 3}
+        assert dict(leaves(figures)) == {"idle.p50": 1.0, "idle.p95": 2.5, "tickets": 3.0}
+
+    def test_the_median_the_least_and_the_most_are_of_figures_that_every_try_has(self) -> None:
+        tries = [{"a": 3.0, "b": 1.0}, {"a": 1.0}, {"a": 7.0, "b": 2.0}]
+        assert spread(tries) == {"a": {"median": 3.0, "least": 1.0, "most": 7.0}}
+
+
+class TestGrowth:
+    def test_is_that_of_the_later_waves_over_the_earlier_without_the_first(self) -> None:
+        held = [
+            Held(tickets=10, completed=10, processes=p, memory_mb=m, open_files=100, connections=c)
+            for p, m, c in ((30, 5.0, 1), (20, 10.0, 4), (20, 10.0, 4), (20, 11.0, 4), (22, 11.0, 2))
+        ]
+        assert growth(held) == {"processes": 0.05, "memory_mb": 0.1, "open_files": 0.0, "connections": -0.25}
