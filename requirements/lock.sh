@@ -13,6 +13,7 @@ compile() {
             | sed 's/^/--no-emit-package /')
 }
 compile --output-file requirements/runtime.txt
+compile --extra celery --constraint requirements/runtime.txt --output-file requirements/celery.txt
 compile --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 uv pip compile requirements/llm.in --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
     --generate-hashes --no-annotate --no-header --quiet --output-file requirements/llm.txt
