@@ -8,9 +8,10 @@ import json
 import os
 import sys
 import time
+from typing import Any
 from uuid import uuid4
 
-from celery import Celery, chain  # pyright: ignore[reportMissingImports]
+from celery import Celery, chain
 
 from bench import empty_steps
 
@@ -19,10 +20,10 @@ BROKER_VARIABLE = "BENCH_REDIS_URL"
 app = Celery("bench", broker=os.environ.get(BROKER_VARIABLE))
 app.conf.task_ignore_result = True
 
-gather = app.task(empty_steps.gather, name="gather")
-synthesize = app.task(empty_steps.synthesize, name="synthesize")
-update = app.task(empty_steps.update, name="update")
-record = app.task(empty_steps.record, name="record")
+gather: Any = app.task(empty_steps.gather, name="gather")
+synthesize: Any = app.task(empty_steps.synthesize, name="synthesize")
+update: Any = app.task(empty_steps.update, name="update")
+record: Any = app.task(empty_steps.record, name="record")
 
 
 def main(count: int, gap_seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from loguru import logger
+
 from enhancer_dagster.adapters.llm import preload as preload_llm
 from enhancer_dagster.defs.assembly import snapshot_search
 from enhancer_dagster.domain.redaction import find_credentials
@@ -15,4 +17,8 @@ def preload() -> None:
     import_module("httpcore")  # httpx imports it with its first client: 0.5 CPU seconds a worker
     preload_llm()
     find_credentials("")  # loads its detectors
-    snapshot_search(settings).preload(tenants_with_index(settings.index_location))
+    try:
+        snapshot_search(settings).preload(tenants_with_index(settings.index_location))
+    except OSError as error:
+        # The location may be on another host: tickets are enhanced without it, and look for it again.
+        logger.warning("no index is loaded: {} cannot be read: {}", settings.index_location, error)

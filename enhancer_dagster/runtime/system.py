@@ -23,6 +23,14 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 CODE_SERVER_THREADS = 16
 """More than there are sensors that wait: each holds a thread for the length of its long poll."""
 
+LIBRARY_ENVIRONMENT = {
+    # One thread for each native pool: runs are many and side by side.
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    # onnxruntime would upload usage data, whichever process imports it.
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+
 
 @contextmanager
 def running_system(settings: Settings, log_folder: Path | None) -> Iterator[Supervisor]:
@@ -77,11 +85,7 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
     return environment_of(settings) | {
         "DAGSTER_HOME": str(home),
         "ENHANCER_RUN_LOGS": str(settings.data_dir / "run-logs"),
-        # One thread for each native pool: runs are many and side by side.
-        "OMP_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        # onnxruntime would upload usage data, whichever process imports it.
-        "ORT_DISABLE_TELEMETRY": "1",
+        **LIBRARY_ENVIRONMENT,
     }
 
 
@@ -136,7 +140,7 @@ def _programs(settings: Settings, home: Path) -> tuple[Program, ...]:
     daemon = Program(
         "daemon",
         (str(installed / "dagster-daemon"), "run", *workspace, "--log-format", "json"),
-        _daemon_is_healthy(ui),
+        daemon_is_healthy(ui),
         stop_signal=signal.SIGINT,
     )
     return bridge, run_workers, code_server, webserver, daemon
@@ -154,7 +158,8 @@ def answers(url: str) -> Callable[[], bool]:
     return ready
 
 
-def _daemon_is_healthy(ui: str) -> Callable[[], bool]:
+def daemon_is_healthy(ui: str) -> Callable[[], bool]:
+    """A test whether the daemon of the system whose UI is at `ui` evaluates sensors."""
     query = '{ instance { daemonHealth { sensors: daemonStatus(daemonType: "SENSOR") { healthy } } } }'
 
     def ready() -> bool:

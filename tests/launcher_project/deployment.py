@@ -1,4 +1,4 @@
-"""Starts a real Dagster deployment on the warm launcher: code server, webserver, daemon."""
+"""Starts a real Dagster deployment on one of the launchers: code server, webserver, daemon."""
 
 import json
 import os
@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.launcher import RunLauncher
 
 from enhancer_dagster.runtime.dagster_storage import create_tables, pooled_engine, with_psycopg2
 from enhancer_dagster.runtime.free_ports import free_port
+from enhancer_dagster.runtime.warm_launcher import WarmRunLauncher
 from enhancer_dagster.runtime.warm_launcher.client import DispatcherClient, stop_dispatcher
 from enhancer_dagster.runtime.warm_launcher.folder import LauncherFolder
 from enhancer_dagster.runtime.warm_launcher.orders import Request
@@ -39,8 +41,8 @@ compute_logs:
   class: RedirectingComputeLogManager
   config: {base_dir: %(home)s/logs}
 run_launcher:
-  module: enhancer_dagster.runtime.warm_launcher
-  class: WarmRunLauncher
+  module: %(module)s
+  class: %(class)s
   config: %(launcher)s
 run_coordinator:
   module: dagster
@@ -76,11 +78,14 @@ class Deployment:
         launcher: The launcher's settings.
     """
 
+    launcher_class: type[RunLauncher[Any]] = WarmRunLauncher
+
     def __init__(self, home: Path, database_url: str, launcher: Mapping[str, Any]) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         shutil.copytree(LOCATION, home / "location")
-        values = {"home": home, "launcher": json.dumps(launcher)}
+        kind = {"module": self.launcher_class.__module__, "class": self.launcher_class.__name__}
+        values = {"home": home, "launcher": json.dumps(launcher), **kind}
         (home / "dagster.yaml").write_text(DAGSTER_YAML % values)
         self.database_url = database_url
         create_tables(database_url)
@@ -250,10 +255,13 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
+D = TypeVar("D", bound=Deployment)
+
+
 @contextmanager
-def running(home: Path, database_url: str, **launcher: Any) -> Iterator[Deployment]:
+def running(home: Path, database_url: str, kind: type[D] = Deployment, **launcher: Any) -> Iterator[D]:
     """A deployment that is stopped at the end."""
-    deployment = Deployment(home, database_url, launcher)
+    deployment = kind(home, database_url, launcher)
     try:
         deployment.start()
         yield deployment

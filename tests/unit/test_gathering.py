@@ -8,7 +8,7 @@ import pytest
 
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.gathering import gather_nodes
-from enhancer_dagster.runtime.warm_launcher.worker_process import threads_left_behind
+from enhancer_dagster.runtime.run_execution import threads_left_behind
 
 Stop = threading.Event
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from dagster import DagsterInstance, DagsterRun
-from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.instance import InstanceRef
-from dagster._core.storage.dagster_run import DagsterRunStatus
 from loguru import logger
 from tenacity import RetryCallState, retry, wait_exponential
+
+from enhancer_dagster.runtime.run_execution import end_run
 
 
 def _log_failed_attempt(state: RetryCallState) -> None:
@@ -37,12 +37,7 @@ class Reports:
         """Make an unfinished run CANCELED if somebody asked for its end, else FAILURE; give the reason."""
 
         def write(instance: DagsterInstance, run: DagsterRun) -> object:
-            if run.is_finished:
-                return None
-            if canceled or run.status == DagsterRunStatus.CANCELING:
-                return instance.report_run_canceled(run, reason)
-            failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
-            return instance.report_run_failed(run, reason, failure)
+            return end_run(instance, run, reason, canceled=canceled)
 
         await self._write(write, run_id)
 

@@ -10,25 +10,20 @@ import os
 import socket
 import sys
 import sysconfig
-import threading
 import time
 import traceback
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 
 from dagster._core.instance import InstanceRef
 from dagster._core.origin import RepositoryPythonOrigin
 from dagster._serdes import deserialize_value
-from dagster._serdes.config_class import ConfigurableClassData
 from dagster._utils.hosted_user_process import recon_repository_from_origin
 
+from enhancer_dagster.runtime.preloading import call_targets, load_instance_classes, remaining_threads
 from enhancer_dagster.runtime.warm_launcher import worker_process
-from enhancer_dagster.runtime.warm_launcher.linux import count_threads, die_with_parent, name_process
+from enhancer_dagster.runtime.warm_launcher.linux import die_with_parent, name_process
 from enhancer_dagster.runtime.warm_launcher.orders import Load, Loaded
-
-THREADS_END_SECONDS = 2.0
-"""Threads that only helped with the import may take so long to end."""
 
 
 def main(channel_number: int, dispatcher: int) -> None:
@@ -52,21 +47,12 @@ def load(request: Load) -> Loaded:
         load_instance_classes(deserialize_value(request.instance, InstanceRef))
         origin = deserialize_value(request.origin, RepositoryPythonOrigin)
         recon_repository_from_origin(origin).get_definition().get_all_jobs()
-        for target in request.preload:
-            module, _, function = target.partition(":")
-            getattr(import_module(module), function)()
+        call_targets(request.preload)
     except (Exception, SystemExit) as error:
         return Loaded(files=edit_times(involved_files(error), started), error=describe(error))
     names = remaining_threads()
     problem = f"loading it left threads running ({names}), which a fork would lose" if names else None
     return Loaded(files=edit_times((), started), error=problem)
-
-
-def load_instance_classes(instance_ref: InstanceRef) -> None:
-    """Import storage, compute log manager and the like, so that workers find them imported."""
-    for part in instance_ref:
-        if isinstance(part, ConfigurableClassData):
-            import_module(part.module_name)
 
 
 def edit_times(more: Iterable[str], started: int) -> dict[str, int]:
@@ -104,17 +90,6 @@ def involved_files(error: BaseException) -> list[str]:
 def describe(error: BaseException) -> str:
     """An error on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000]
-
-
-def remaining_threads() -> str | None:
-    """The threads beside the main one that do not end by themselves, in words; None if there are none."""
-    give_up_at = time.monotonic() + THREADS_END_SECONDS
-    while (count := count_threads()) > 1 and time.monotonic() < give_up_at:
-        time.sleep(0.05)
-    if count == 1:
-        return None
-    known = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    return ", ".join([*known, *["a native thread"] * (count - 1 - len(known))])
 
 
 def fork_workers(channel: socket.socket, instance_ref: InstanceRef, dispatcher: int) -> None:
