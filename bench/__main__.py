@@ -20,6 +20,7 @@ from bench import (
     vectors,
 )
 from bench.chaos import command as chaos
+from bench.hosts import command as hosts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -44,6 +45,7 @@ app.command("vectors")(vectors.main)
 app.command("redaction")(redaction.main)
 app.command("chaos")(chaos.main)
 app.command("repeat", context_settings={"ignore_unknown_options": True})(repeat.main)
+app.command("hosts")(hosts.main)
 
 if __name__ == "__main__":
     app()

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server for benchmarks, a process of its own: `python -m bench.language_model PORT`.
+"""An OpenAI-compatible server for benchmarks: `python -m bench.language_model HOST PORT`.
 
 It answers with the four sections, citing ids that it finds in the prompt, after the delay that was set last
 with `PUT /delay` (a number, seconds).
@@ -24,7 +24,7 @@ _SECTIONS = (
 )
 
 
-def main(port: int) -> None:
+def main(host: str, port: int) -> None:
     """Serve until SIGTERM."""
     app = Starlette(
         routes=[
@@ -34,7 +34,7 @@ def main(port: int) -> None:
         ]
     )
     app.state.delay_seconds = 0.0
-    uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="off")
+    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
 
 
 def answer_to(prompt: str) -> str:
@@ -73,4 +73,4 @@ async def _ready(request: Request) -> JSONResponse:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]))

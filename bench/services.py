@@ -87,21 +87,21 @@ class Services:
 
 
 @contextmanager
-def running_services(log_folder: Path) -> Iterator[Services]:
-    """Both services on free loopback ports, for the length of a `with` block."""
+def running_services(log_folder: Path, host: str = "127.0.0.1") -> Iterator[Services]:
+    """Both services on free ports of an address of this machine, for the length of a `with` block."""
     desk_port, llm_port = free_port(), free_port()
-    desk_url, gateway = f"http://127.0.0.1:{desk_port}", f"http://127.0.0.1:{llm_port}"
+    desk_url, gateway = f"http://{host}:{desk_port}", f"http://{host}:{llm_port}"
     desk = Program(
         "simulator",
         (
             str(Path(sys.executable).parent / "enhancer"), "simulate-servicedesk",
-            "--port", str(desk_port), "--api-key", DESK_KEY,
+            "--host", host, "--port", str(desk_port), "--api-key", DESK_KEY,
         ),
         answers(f"{desk_url}/_admin/new_tickets"),
     )  # fmt: skip
     llm = Program(
         "language-model",
-        (sys.executable, "-m", "bench.language_model", str(llm_port)),
+        (sys.executable, "-m", "bench.language_model", host, str(llm_port)),
         answers(f"{gateway}/ready"),
     )
     supervisor = Supervisor(bench_environment(), log_folder)
