@@ -5,6 +5,7 @@ import typer
 from bench import (
     bridge,
     burst,
+    database,
     encoder,
     growth,
     idle,
@@ -34,6 +35,7 @@ app.command("burst")(burst.main)
 app.command("growth")(growth.main)
 app.command("soak")(soak.main)
 app.command("bridge")(bridge.main)
+app.command("database")(database.main)
 app.command("idle")(idle.main)
 app.command("timing")(timing.main)
 app.command("peers")(peers.main)

@@ -56,7 +56,10 @@ class Database:
 
 @lru_cache(maxsize=8)
 def _pool(url: str, max_size: int, process_id: int) -> ConnectionPool[psycopg.Connection[DictRow]]:
-    kwargs: dict[str, Any] = {"row_factory": dict_row, "connect_timeout": CONNECT_SECONDS}
+    # No prepared statements: of a pooler in between, the next transaction may have another session.
+    kwargs: dict[str, Any] = {
+        "row_factory": dict_row, "connect_timeout": CONNECT_SECONDS, "prepare_threshold": None,
+    }  # fmt: skip
     return ConnectionPool(
         url,
         connection_class=psycopg.Connection[DictRow],

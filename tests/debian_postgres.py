@@ -45,10 +45,17 @@ hostssl all all     127.0.0.1/32    scram-sha-256
 
 @dataclass(frozen=True)
 class DebianPostgres:
-    """A server that runs, and `ROLE`, which may log in and nothing else."""
+    """A server that runs, and `ROLE`, which may log in and nothing else.
+
+    Attributes:
+        folder: Where its files are.
+        port: What `ROLE` connects to: the server's own, or that of a pooler before it.
+        socket_port: The server's own, which names the socket of its administrator.
+    """
 
     folder: Path
     port: int
+    socket_port: int
 
     def url(self, database: str, *, password: str = PASSWORD, **options: str) -> SecretStr:
         """The address of a database as `ROLE` uses it: with TLS, the server's name checked."""
@@ -68,7 +75,12 @@ class DebianPostgres:
 
     def as_administrator(self, statement: sql.Composable | str, database: str = "postgres") -> None:
         """What the server's administrator does, who comes by its socket."""
-        address = {"host": str(self.folder), "port": self.port, "user": ADMINISTRATOR, "dbname": database}
+        address = {
+            "host": str(self.folder),
+            "port": self.socket_port,
+            "user": ADMINISTRATOR,
+            "dbname": database,
+        }
         with psycopg.connect(**address, autocommit=True) as connection:  # type: ignore[arg-type]
             connection.execute(statement)  # type: ignore[arg-type]
 
@@ -77,7 +89,8 @@ class DebianPostgres:
 def debian_postgres(folder: Path) -> Iterator[DebianPostgres]:
     """A server in a new `folder`, which other users must be able to reach where root runs the test."""
     user = ADMINISTRATOR if os.geteuid() == 0 else None
-    server = DebianPostgres(folder, free_port())
+    port = free_port()
+    server = DebianPostgres(folder, port, port)
     _prepare(server, user)
     process = subprocess.Popen(
         [BINARIES / "postgres", "-D", folder / "data"],

@@ -9,6 +9,7 @@ import psycopg
 from loguru import logger
 from psycopg import errors
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Json
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
@@ -50,7 +51,6 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": " ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
 }
 
 
@@ -78,6 +78,7 @@ class AsyncDatabase:
             max_size=self._max_size,
             max_idle=120,
             max_waiting=200,
+            configure=_configure,
             reset=_note_return,
             check=_verify_idle,
             # The pool doubles its pauses between attempts; a new request starts a fresh one instead.
@@ -150,9 +151,10 @@ class AsyncDatabase:
             DatabaseUnavailableError: PostgreSQL cannot be reached.
         """
         try:
-            return await psycopg.AsyncConnection[DictRow].connect(
-                self._url.get_secret_value(), **CONNECTION_OPTIONS
-            )
+            url = self._url.get_secret_value()
+            connection = await psycopg.AsyncConnection[DictRow].connect(url, **CONNECTION_OPTIONS)
+            await _configure(connection)
+            return connection
         except psycopg.Error as error:
             raise _unavailable(error) from error
 
@@ -161,6 +163,14 @@ def _unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
     # What follows the first line may quote a ticket's text.
     reason = (str(error).splitlines() or [""])[0]
     return DatabaseUnavailableError(f"PostgreSQL: {type(error).__name__}: {reason}")
+
+
+async def _configure(connection: Connection) -> None:
+    # Not as `options` of the connection, which a pooler in between refuses.
+    await connection.execute(
+        "SELECT set_config(name, value, false) FROM json_each_text(%s) AS setting (name, value)",
+        [Json(SETTINGS)],
+    )
 
 
 async def _note_return(connection: Connection) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
+from pydantic import SecretStr
 from rich.table import Table
 
 from enhancer_dagster.adapters.bridge_client import BridgeClient
@@ -63,6 +64,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             if ready.database_url is not None:
                 server = require_product_database(ready.database_url)
                 yield Finding("database", True, f"{server}, migrations are up to date")
+                yield _notifications(ready.database_url)
             ports = ports_of(ready)
             yield _bridge(ready)
             tenants = ports.tenants.list_all()
@@ -73,6 +75,19 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _language_model(ready, ports)
     except EnhancerError as error:
         yield Finding("database", False, str(error), _database_advice(error))
+
+
+def _notifications(url: SecretStr) -> Finding:
+    from enhancer_dagster.runtime.own_database import notifications_arrive
+
+    if notifications_arrive(url):
+        return Finding("notifications", True, "arrive")
+    return Finding(
+        "notifications",
+        False,
+        "are lost: a pooler in transaction mode lies before the database, and tickets would wait up to 5 s",
+        "give the bridge an address past the pooler, or one in session mode",
+    )
 
 
 def _database_advice(error: EnhancerError) -> str:

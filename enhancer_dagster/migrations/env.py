@@ -9,11 +9,9 @@ LOCK = 7_461_320_118
 
 url = make_url(context.config.attributes["url"]).set(drivername="postgresql+psycopg")
 engine = create_engine(url, poolclass=pool.NullPool)
-with engine.connect() as connection:
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+with engine.begin() as connection:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS registry"))
-    connection.commit()
     context.configure(connection=connection, version_table_schema="registry")
     with context.begin_transaction():
         context.run_migrations()
-    connection.commit()

@@ -5,8 +5,10 @@ A server that is too old, or a right that is missing, would else show as a state
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 from pydantic import SecretStr
 
@@ -15,6 +17,8 @@ from enhancer_dagster.domain.errors import ConfigurationError, DatabaseUnavailab
 
 OLDEST_VERSION = 15
 """The oldest that the tests run on."""
+
+NOTIFICATION_SECONDS = 2.0
 
 ABOUT = """
     SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
@@ -70,6 +74,22 @@ def require_dagster_database(url: SecretStr) -> None:
         if not about["may_create_tables"]:
             problems.append(f'{role} may not create tables: GRANT CREATE ON SCHEMA "{schema}" TO "{role}"')
     _refuse(about, problems)
+
+
+def notifications_arrive(url: SecretStr) -> bool:
+    """Whether what one connection sends with NOTIFY reaches another that listens.
+
+    It does not where a pooler in transaction mode lies between: the session that listened is somebody else's.
+
+    Raises:
+        DatabaseUnavailableError: The database cannot be reached.
+    """
+    channel = f"enhancer_probe_{uuid4().hex}"
+    setting = "ENHANCER_DATABASE_URL"
+    with _connected(url, setting) as listening, _connected(url, setting) as sending:
+        listening.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        sending.execute("SELECT pg_notify(%s, '')", [channel])
+        return any(True for _ in listening.notifies(timeout=NOTIFICATION_SECONDS, stop_after=1))
 
 
 def shortcomings(about: dict[str, Any]) -> Iterator[str]:

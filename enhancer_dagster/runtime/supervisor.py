@@ -117,9 +117,11 @@ class Supervisor:
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         log = self._open_log(program)
+        # How PostgreSQL's views and its log call the connections of this program.
+        environment = self._environment | {"PGAPPNAME": f"enhancer-{program.name}"}
         try:
             return subprocess.Popen(
-                list(program.command), env=self._environment, stdin=subprocess.DEVNULL, stdout=log,
+                list(program.command), env=environment, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True, preexec_fn=end_with_parent(program.stop_signal),
                 umask=OWNER_ONLY,
             )  # fmt: skip

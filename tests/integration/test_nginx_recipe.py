@@ -1,26 +1,21 @@
 """deploy/nginx/enhancer.conf, with Debian's nginx: what it lets through, to whom, and what it adds."""
 
 import json
-import os
-import shutil
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import httpx
 import pytest
 
 from enhancer_dagster.runtime.free_ports import free_port
-from tests.conftest import require
 from tests.integration.test_service_desk_failures import self_signed
 from tests.live import eventually
+from tests.nginx import running_nginx
 
-RECIPE = Path(__file__).parents[2] / "deploy" / "nginx" / "enhancer.conf"
 MIB = 2**20
 PASSWORD = ("alice", "correct horse")
 
@@ -79,46 +74,24 @@ class Proxy:
         return self.ask("dagster.example.com", "/graphql", auth=password, headers=headers)
 
 
-def adapted(folder: Path, ports: dict[str, int]) -> str:
-    """The recipe with this test's ports and files in place of an installation's."""
-    text = RECIPE.read_text()
-    for there, here in {
-        "listen 80;": f"listen 127.0.0.1:{ports['plain']};",
-        "listen 443 ssl;": f"listen 127.0.0.1:{ports['tls']} ssl;",
-        "127.0.0.1:8080": f"127.0.0.1:{ports['webhooks']}",
-        "127.0.0.1:3000": f"127.0.0.1:{ports['ui']}",
-        "/etc/ssl/enhancer/fullchain.pem": str(folder / "server.pem"),
-        "/etc/ssl/enhancer/key.pem": str(folder / "server.pem"),
-        "/etc/nginx/enhancer.htpasswd": str(folder / "htpasswd"),
-    }.items():
-        assert there in text
-        text = text.replace(there, here)
-    return text
-
-
-def configuration(folder: Path, ports: dict[str, int]) -> str:
-    paths = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = "".join(f"{name}_temp_path {folder}/{name};\n" for name in paths)
-    # Workers of another user could not read the test's folder.
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    http = f"access_log off;\n{temporary}{adapted(folder, ports)}"
-    return f"{user}daemon off;\nworker_processes 1;\npid {folder}/pid;\nevents {{}}\nhttp {{\n{http}\n}}\n"
-
-
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    require(nginx is not None, "Debian's nginx is missing")
     folder = tmp_path_factory.mktemp("nginx")
     self_signed(folder)
     (folder / "htpasswd").write_text(f"{PASSWORD[0]}:{{PLAIN}}{PASSWORD[1]}\n")
     with ExitStack() as stack:
         ports = {name: stack.enter_context(echo_server()) for name in ("webhooks", "ui")}
         ports |= {"tls": free_port(), "plain": free_port()}
-        (folder / "nginx.conf").write_text(configuration(folder, ports))
-        command = [str(nginx), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-        server = stack.enter_context(subprocess.Popen(command))
-        stack.callback(server.terminate)
+        here = {
+            "listen 80;": f"listen 127.0.0.1:{ports['plain']};",
+            "listen 443 ssl;": f"listen 127.0.0.1:{ports['tls']} ssl;",
+            "127.0.0.1:8080": f"127.0.0.1:{ports['webhooks']}",
+            "127.0.0.1:3000": f"127.0.0.1:{ports['ui']}",
+            "/etc/ssl/enhancer/fullchain.pem": str(folder / "server.pem"),
+            "/etc/ssl/enhancer/key.pem": str(folder / "server.pem"),
+            "/etc/nginx/enhancer.htpasswd": str(folder / "htpasswd"),
+        }
+        stack.enter_context(running_nginx(folder, "enhancer.conf", here))
         trusting = ssl.create_default_context(cafile=str(folder / "server.pem"))
         http = stack.enter_context(httpx.Client(verify=trusting, timeout=30))
         running = Proxy(http, ports["tls"], ports["plain"])

@@ -2,19 +2,22 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
 from enhancer_dagster.adapters.secrets import Cipher, generate_key
 from enhancer_dagster.adapters.tenants import TenantStore
-from enhancer_dagster.database import Database
+from enhancer_dagster.database import Database, migrate
 from enhancer_dagster.domain.errors import ConfigurationError, DatabaseUnavailableError
+from enhancer_dagster.runtime.dagster_storage import create_tables
 from enhancer_dagster.runtime.installation import ready_installation
 from enhancer_dagster.runtime.own_database import (
     require_dagster_database,
@@ -26,6 +29,7 @@ from tests.debian_postgres import PASSWORD, ROLE, DebianPostgres
 from tests.factories import make_tenant
 from tests.shell import ENHANCER
 
+PAGE = Path(__file__).parents[2] / "docs" / "postgresql.md"
 DEMO_SECONDS = 200
 
 
@@ -167,3 +171,14 @@ def test_an_address_that_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "percent-encoded" in done.stderr
     assert "p%40" not in done.stderr
+
+
+def test_the_recommended_vacuum_settings_fit_the_tables(debian: DebianPostgres) -> None:
+    ours, dagster = (debian.create_database(new_name()) for _ in range(2))
+    migrate(ours)
+    create_tables(dagster.get_secret_value())
+    statements = re.findall(r"^    (ALTER TABLE (\S+) SET .*);$", PAGE.read_text(), re.MULTILINE)
+    assert len(statements) == 8
+    for statement, table in statements:
+        with psycopg.connect((ours if "." in table else dagster).get_secret_value()) as connection:
+            connection.execute(statement)
