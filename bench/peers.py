@@ -37,6 +37,7 @@ REQUIREMENTS = ("celery[redis]==5.7.0", "dbos==3.4.0", "psycopg[binary,pool]==3.
 CELERY_PROCESSES = 4
 WARM_UP = 8
 FINISH_SECONDS = 600.0
+EMPTY = {"description": "empty", "priority": "Medium", "created_at": "2026-11-02T15:30:45Z"}
 
 Send = Callable[[int, float], dict[str, float]]
 """Sends so many tickets, so far apart, and says when it sent each."""
@@ -122,7 +123,7 @@ def _product(settings: Settings, folder: Path) -> Iterator[Send]:
             for _ in range(count):
                 ticket_id = f"{len(sent)}-{time.time_ns()}"
                 sent[ticket_id] = time.time()
-                sender.send({"ticket_id": ticket_id, "description": "empty"}).raise_for_status()
+                sender.send(EMPTY | {"ticket_id": ticket_id}).raise_for_status()
                 time.sleep(gap)
             return sent
 

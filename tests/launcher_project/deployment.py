@@ -45,11 +45,11 @@ run_launcher:
   class: %(class)s
   config: %(launcher)s
 run_coordinator:
-  module: dagster
-  class: QueuedRunCoordinator
+  module: enhancer_dagster.runtime.prompt_coordinator
+  class: PromptRunCoordinator
   config: {dequeue_interval_seconds: 1, dequeue_use_threads: true, dequeue_num_workers: 24}
 concurrency:
-  runs: {max_concurrent_runs: 24}
+  runs: {max_concurrent_runs: 24, tag_concurrency_limits: [{key: alone, limit: 1}]}
 run_monitoring:
   {enabled: true, poll_interval_seconds: 2, start_timeout_seconds: 180, cancel_timeout_seconds: 60,
    max_resume_run_attempts: 0}
