@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from bench.burst import rate
+from bench.chaos.system import url_of
 from bench.deployment import WARM_UP_TICKETS, Deployment
 from bench.hosts.faults import LIMITS, suffer
 from bench.hosts.network import why_no_network
+from bench.hosts.runs import starts
 from bench.hosts.system import PROCESSES, WORKERS, running_hosts
 from bench.latencies import p50_and_p95
 from bench.latency import completed
@@ -46,6 +48,7 @@ def measure(tickets: int, spaced: int, burst: int) -> dict[str, Any]:
         live = Deployment(hosts.settings, hosts.tenant, hosts.services, set())
         live.enhance(WARM_UP_TICKETS * len(WORKERS))
         figures: dict[str, Any] = {"latency": _latency(live, spaced)}
+        figures["launch_to_start"] = p50_and_p95(starts(url_of(hosts.settings, "dagster_database_url")))
         if burst:
             figures["burst"] = _burst(live, burst)
         return figures | {"faults": suffer(hosts, tickets).as_json()}
@@ -73,7 +76,7 @@ def _burst(live: Deployment, count: int) -> dict[str, float]:
 def _show(figures: dict[str, Any]) -> None:
     faults = dict(figures["faults"])
     problems = faults.pop("problems")
-    for name in ("latency", "burst"):
+    for name in ("latency", "launch_to_start", "burst"):
         if name in figures:
             show_table(name, ("measure", "value"), list(figures[name].items()))
     show_table("One host cut off for 30 s, one killed", ("measure", "value"), list(faults.items()))

@@ -15,13 +15,13 @@ from bench.hosts.runs import Run, by_worker, runs_of
 from bench.hosts.system import WORKERS, Hosts
 from bench.tracking import Tracker
 
-LIMITS = {"lease_seconds": 45, "run_soft_limit_seconds": 40, "run_hard_limit_seconds": 45}
+LIMITS = {"lease_seconds": 45, "run_soft_limit_seconds": 50, "run_hard_limit_seconds": 60}
 """Longer than a host is cut off, and short enough to see what a lost host's leases lead to."""
 
 DIES, LEAVES = WORKERS
-SENDING_SECONDS = 70.0
-CUT_OFF_AT, BACK_AT, KILLED_AT = 8.0, 38.0, 46.0
-LLM_SECONDS = 1.0
+SENDING_SECONDS = 60.0
+CUT_OFF_AT, CUT_OFF_SECONDS, KILLED_AT = 6.0, 30.0, 40.0
+LLM_SECONDS = 2.0
 STALL_SECONDS = 200.0
 
 
@@ -73,7 +73,7 @@ class Faults:
 
 def suffer(hosts: Hosts, tickets: int) -> Faults:
     """Send tickets, do to the hosts what is to be done, wait until all is at rest, and judge."""
-    tenant, services = hosts.tenant, hosts.services
+    tenant, services, leaves = hosts.tenant, hosts.services, hosts.network.hosts[LEAVES]
     services.delay(llm=LLM_SECONDS)
     base = hosts.settings.webhook_base
     services.tell_of_changes(f"{base}/webhook/servicedesk/{tenant.tenant_id}", tenant.webhook_secrets[0])
@@ -82,9 +82,12 @@ def suffer(hosts: Hosts, tickets: int) -> Faults:
     sending = threading.Thread(target=senders.run, args=(SENDING_SECONDS / tickets, over))
     sending.start()
     try:
-        cut_off_at = _at(began + CUT_OFF_AT, f"host {LEAVES} is cut off", hosts.network.hosts[LEAVES].cut_off)
-        _at(began + BACK_AT, f"host {LEAVES} is back", hosts.network.hosts[LEAVES].connect)
-        killed_at = _at(began + KILLED_AT, f"host {DIES} is killed", hosts.network.hosts[DIES].kill)
+        _await(hosts, LEAVES, began + CUT_OFF_AT)
+        cut_off_at = _now(f"host {LEAVES} is cut off", leaves.cut_off)
+        time.sleep(CUT_OFF_SECONDS)
+        _now(f"host {LEAVES} is back", leaves.connect)
+        _await(hosts, DIES, began + KILLED_AT)
+        killed_at = _now(f"host {DIES} is killed", hosts.network.hosts[DIES].kill)
         while len(senders.deliveries) < tickets:
             time.sleep(0.1)
     finally:
@@ -98,8 +101,14 @@ def suffer(hosts: Hosts, tickets: int) -> Faults:
     return Faults(cut_off_at, killed_at, verdict, runs, fetched)
 
 
-def _at(moment: float, what: str, act: Callable[[], None]) -> float:
+def _await(hosts: Hosts, host: str, moment: float) -> None:
+    """Wait for a moment, and until the host executes runs."""
     time.sleep(max(0.0, moment - time.time()))
+    while not hosts.is_busy(host):
+        time.sleep(0.1)
+
+
+def _now(what: str, act: Callable[[], None]) -> float:
     now = time.time()
     act()
     logger.info("hosts: {}", what)

@@ -74,7 +74,7 @@ class Programs:
 
     def daemon(self) -> Program:
         """The Dagster daemon; the webserver must run."""
-        return self._unit("daemon", daemon_is_healthy(self._url("DAGSTER")), signal.SIGINT)
+        return self._unit("daemon", daemon_is_healthy(self._url("DAGSTER")))
 
     def worker(self) -> Program:
         """The Celery worker of tickets."""
@@ -115,17 +115,16 @@ class Programs:
         command = self._host.command(_installed("nginx"), "-e", "stderr", "-c", str(configuration))
         return Program("files", command, answers(f"http://{address}/"))
 
-    def _unit(
-        self, name: str, ready: Callable[[], bool], stop_signal: signal.Signals = signal.SIGTERM
-    ) -> Program:
+    def _unit(self, name: str, ready: Callable[[], bool]) -> Program:
         """A part of the product, by its unit file."""
-        text = (DEPLOYMENT / "systemd" / f"enhancer-{name}.service").read_text()
-        (line,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
-        line = _VARIABLE.sub(lambda found: self._environment[found[1]], line.removeprefix("ExecStart="))
+        unit = (DEPLOYMENT / "systemd" / f"enhancer-{name}.service").read_text()
+        (line,), own = _values(unit, "ExecStart"), _values(unit, "Environment")
+        line = _VARIABLE.sub(lambda found: self._environment[found[1]], line)
         line = line.replace("%H", self._host.name)
         line = line.replace("/opt/enhancer/.venv/bin", str(Path(sys.executable).parent))
         line = line.replace("/etc/enhancer/workspace.yaml", str(DEPLOYMENT / "workspace.yaml"))
-        return Program(name, self._host.command(*shlex.split(line)), ready, stop_signal=stop_signal)
+        command = self._host.command("env", *own, *shlex.split(line))
+        return Program(name, command, ready)
 
     def _url(self, what: str) -> str:
         host, port = (self._environment[f"ENHANCER_{what}_{part}"] for part in ("HOST", "PORT"))
@@ -134,6 +133,11 @@ class Programs:
     def _answers_ping(self, worker: str) -> Callable[[], bool]:
         app = Celery(broker=self._environment["ENHANCER_REDIS_URL"])
         return lambda: bool(app.control.ping([worker], timeout=0.5))
+
+
+def _values(unit: str, name: str) -> list[str]:
+    """What a unit file says under `name`, which may stand there several times."""
+    return [line.removeprefix(f"{name}=") for line in unit.splitlines() if line.startswith(f"{name}=")]
 
 
 def _installed(program: str) -> str:

@@ -11,6 +11,11 @@ _RUNS = """{ runsOrError(limit: 10000) { ... on Runs { results {
     runId jobName status startTime endTime } } } }"""
 _ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 _MARKED = "SELECT run_id FROM event_logs WHERE dagster_event_type = 'PIPELINE_FAILURE'"
+_STARTED = """
+    SELECT extract(epoch FROM began.timestamp - launched.timestamp)::float
+    FROM event_logs launched JOIN event_logs began USING (run_id)
+    WHERE launched.dagster_event_type = 'PIPELINE_STARTING' AND began.dagster_event_type = 'PIPELINE_START'
+"""
 _EXECUTED = """
     SELECT run_id, count(*) FROM event_logs
     WHERE dagster_event_type = 'ENGINE_EVENT' AND event LIKE '%Executing in Celery worker%' GROUP BY run_id
@@ -70,6 +75,12 @@ def runs_of(ui: str, dagster_database: str, claimants: Mapping[str, str]) -> lis
         )
         for shown in answer["data"]["runsOrError"]["results"]
     ]
+
+
+def starts(dagster_database: str) -> list[float]:
+    """The seconds that each run took from its launch to its start."""
+    with psycopg.connect(dagster_database) as connection:
+        return [seconds for (seconds,) in connection.execute(_STARTED)]
 
 
 def by_worker(runs: Sequence[Run]) -> dict[str, int]:

@@ -29,6 +29,8 @@ PUBLISHED = "published"
 PROCESSES = 8
 """Of each host with workers."""
 
+BUSY_RUNS = 2
+
 
 @dataclass(frozen=True)
 class Hosts:
@@ -57,6 +59,12 @@ class Hosts:
         keys = list(self.redis.scan_iter("dagster-run:*:claimed", count=1000))
         workers = cast("list[str | None]", self.redis.mget(keys) if keys else [])
         return {key.split(":")[1]: worker for key, worker in zip(keys, workers, strict=True) if worker}
+
+    def is_busy(self, host: str) -> bool:
+        """Whether a host's worker executes several runs."""
+        alive = {key.split(":")[1] for key in self.redis.scan_iter("dagster-run:*:alive", count=1000)}
+        claimed = (run_id for run_id, worker in self.claimants().items() if worker == f"tickets@{host}")
+        return len(alive.intersection(claimed)) >= BUSY_RUNS
 
     def fetched_snapshots(self, host: str) -> set[str]:
         """The snapshots of the index in a host's cache."""
