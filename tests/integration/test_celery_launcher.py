@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -78,13 +79,22 @@ def kill_whole(process: psutil.Popen) -> None:
     process.wait()
 
 
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    require(shutil.which("redis-server") is not None, "redis-server is not installed")
-    port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        client = Redis(port=port)
+class RedisServer:
+    """A Redis that keeps what it is told, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = ("--port", str(self._port), "--bind", "127.0.0.1", "--appendonly", "yes")
+        self._process = subprocess.Popen(
+            ["redis-server", *options, "--dir", str(self._folder)], stdout=subprocess.DEVNULL
+        )
+        client = Redis(port=self._port)
 
         def answers() -> bool:
             try:
@@ -93,8 +103,24 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 return False
 
         eventually(answers, "Redis answers")
-        yield f"redis://127.0.0.1:{port}/0"
-        server.terminate()
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    require(shutil.which("redis-server") is not None, "redis-server is not installed")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +235,22 @@ def test_of_two_deliveries_one_is_executed(dagster: CeleryDeployment) -> None:
         deliver_again(dagster, run_id)
         assert dagster.wait(dagster.launch("sleep_job", {"seconds": 0})).status == SUCCESS
     assert dagster.messages(run_id).count("Executing in Celery worker") == 1
+
+
+def test_runs_outlive_a_redis_that_is_killed_and_comes_back(
+    dagster: CeleryDeployment, redis_server: RedisServer
+) -> None:
+    with dagster.worker("first@here"):
+        under_way = dagster.launch("sleep_job", {"seconds": 25})
+        dagster.wait_for_step(under_way)
+        redis_server.kill()
+        coming_back = threading.Timer(6, redis_server.start)
+        coming_back.start()
+        launched_meanwhile = dagster.launch("sleep_job", {"seconds": 0})
+        coming_back.join()
+        for run_id in (under_way, launched_meanwhile):
+            assert dagster.wait(run_id).status == SUCCESS, dagster.messages(run_id)
+    assert dagster.messages(under_way).count("Executing in Celery worker") == 1
 
 
 def deliver_again(dagster: CeleryDeployment, run_id: str) -> None:

@@ -61,6 +61,13 @@ def celery_settings(options: CeleryOptions) -> dict[str, Any]:
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
         },
+        # A launch waits half a minute for a broker that is being restarted.
+        "task_publish_retry_policy": {
+            "max_retries": 30,
+            "interval_start": 0.2,
+            "interval_step": 0.2,
+            "interval_max": 1.0,
+        },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         # Acknowledged after the run, and none taken beforehand: a task waits where every worker can get it.
