@@ -70,11 +70,15 @@ def test_the_key_of_the_secrets_rotates(open_folder: Path) -> None:
     environment = {"PATH": "/usr/bin:/bin", "ENHANCER_DATA_DIR": str(open_folder / "keys")}
     tenants = (ENHANCER, "tenants")
 
-    def done(*arguments: str) -> str:
+    def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*tenants, *arguments]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert "Traceback" not in ended.stderr
-        return ended.stdout + ended.stderr
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert "Traceback" not in process.stderr
+        return process
+
+    def done(*arguments: str) -> str:
+        process = ended(*arguments)
+        return process.stdout + process.stderr
 
     added = ("add", "acme", "--url", "https://203.0.114.7", "--write-back", "note", "--api-key", "canary")
     assert "whsec_" in done(*added)
@@ -86,7 +90,7 @@ def test_the_key_of_the_secrets_rotates(open_folder: Path) -> None:
     assert "1 tenants" in done("rotate-key", "--restarted")
     assert old not in kept.read_text()
     assert kept.stat().st_mode & 0o777 == 0o600
-    shown = json.loads(done("show", "acme"))
+    shown = json.loads(ended("show", "acme").stdout)
     assert shown["service_desk"]["api_key"] == "set"
     assert [entry["action"] for entry in shown["audit"]] == ["rotate-key", "add"]
 
