@@ -13,6 +13,15 @@ from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.runtime.supervisor import Program, Supervisor
 
 SLEEPER = "import time, pathlib, sys; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+UNTIL_INTERRUPTED = """
+import pathlib, sys, time
+mark = pathlib.Path(sys.argv[1])
+mark.touch()
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    mark.write_text("interrupted")
+"""
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
 WITH_CHILD = (
     f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}, sys.argv[1]]).wait()"
@@ -49,6 +58,24 @@ def test_who_ignores_the_request_is_killed(tmp_path: Path) -> None:
     supervisor.start(program("stubborn", STUBBORN, tmp_path / "up"))
     supervisor.stop()
     assert not programs(tmp_path)
+
+
+def test_programs_are_interrupted_although_a_script_started_the_supervisor_in_the_background(
+    tmp_path: Path,
+) -> None:
+    mark = tmp_path / "up"
+    code = (
+        "import os, signal, pathlib, sys\n"
+        "from enhancer_dagster.runtime.supervisor import Program, Supervisor\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as a shell does for what it puts in the background
+        f"mark = pathlib.Path({str(mark)!r})\n"
+        f"command = (sys.executable, '-c', {UNTIL_INTERRUPTED!r}, str(mark))\n"
+        "supervisor = Supervisor(os.environ, stop_seconds=20)\n"
+        "supervisor.start(Program('one', command, mark.exists, stop_signal=signal.SIGINT))\n"
+        "supervisor.stop()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert mark.read_text() == "interrupted"
 
 
 def test_what_dies_is_started_again(tmp_path: Path) -> None:
