@@ -12,13 +12,13 @@ PR_SET_PDEATHSIG = 1
 def end_with_parent(signal_number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
     """A `preexec_fn` that has the kernel send `signal_number` when the parent dies, even by SIGKILL.
 
-    The child heeds it, though what a script starts in the background ignores SIGINT and hands that on.
+    The child heeds SIGINT, though what a script starts in the background ignores it and hands that on.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 
     def ask_kernel() -> None:
-        signal.signal(signal_number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         libc.prctl(PR_SET_PDEATHSIG, signal_number)
         if os.getppid() != parent:
             os._exit(1)
