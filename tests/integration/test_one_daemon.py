@@ -63,6 +63,10 @@ class Host:
             )  # fmt: skip
 
     @property
+    def waits(self) -> bool:
+        return "waiting until no other daemon is active" in self.log.read_text()
+
+    @property
     def is_active(self) -> bool:
         return "this daemon is the active one now" in self.log.read_text()
 
@@ -82,7 +86,9 @@ def hosts(tmp_path: Path, url: SecretStr) -> Iterator[tuple[Host, Host]]:
             stack.callback(_end, host.process)
             both.append(host)
         active = eventually(lambda: next((host for host in both if host.is_active), None))
-        yield active, next(host for host in both if host is not active)
+        standby = next(host for host in both if host is not active)
+        eventually(lambda: standby.waits)
+        yield active, standby
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
