@@ -14,7 +14,8 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
 
 from enhancer_dagster.runtime.celery_launcher.claims import SILENCE_SECONDS, RunClaims
-from enhancer_dagster.runtime.celery_launcher.options import CeleryOptions, celery_settings, config_type
+from enhancer_dagster.runtime.celery_launcher.options import CeleryOptions, celery_settings
+from enhancer_dagster.runtime.config_schema import config_schema
 from enhancer_dagster.runtime.run_execution import end_run
 
 DEFAULT_QUEUE = "dagster"
@@ -43,7 +44,7 @@ class RedisCeleryRunLauncher(CeleryRunLauncher):
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
         """The schema of the settings."""
-        return config_type()
+        return config_schema(CeleryOptions)
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:

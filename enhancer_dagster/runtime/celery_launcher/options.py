@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import Field, IntSource, Map, StringSource
-from pydantic import BaseModel, ConfigDict
-from pydantic import Field as Setting
+from pydantic import BaseModel, ConfigDict, Field
 
 REDELIVERY_SECONDS = 25
 """After so long without acknowledgement a task goes to another worker. A run that takes longer is delivered
@@ -17,36 +15,20 @@ class CeleryOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    redis_url: str = Setting(
-        description="Of broker and result backend: redis[s]://:password@host:port/number"
-    )
-    queues: Mapping[str, str] = Setting(default={}, description="By job, the queue that its runs wait in.")
-    max_runs_per_process: int = Setting(
+    redis_url: str = Field(description="Of broker and result backend: redis[s]://:password@host:port/number")
+    queues: Mapping[str, str] = Field(default={}, description="By job, the queue that its runs wait in.")
+    max_runs_per_process: int = Field(
         default=200, ge=1, description="A worker's process is replaced after so many runs."
     )
-    max_process_memory_mb: int = Setting(
+    max_process_memory_mb: int = Field(
         default=2048, ge=1, description="One that ever had more resident memory is replaced after its run."
     )
-    max_runtime_seconds: int = Setting(
+    max_runtime_seconds: int = Field(
         default=0, ge=0, description="Hard limit of runs without the tag dagster/max_runtime; 0: none."
     )
-    preload: tuple[str, ...] = Setting(
+    preload: tuple[str, ...] = Field(
         default=(), description="`package.module:function`, called in order before a worker forks."
     )
-
-
-def config_type() -> Mapping[str, Any]:
-    """The settings as Dagster's config schema: `{env: NAME}` works for the address and each number."""
-    fields = CeleryOptions.model_fields
-    schema: dict[str, Any] = {
-        name: Field(IntSource, default_value=field.default, description=field.description)
-        for name, field in fields.items()
-        if field.annotation is int
-    }
-    schema["redis_url"] = Field(StringSource, description=fields["redis_url"].description)
-    schema["queues"] = Field(Map(str, str), default_value={}, description=fields["queues"].description)
-    schema["preload"] = Field([str], default_value=[], description=fields["preload"].description)
-    return schema
 
 
 def celery_settings(options: CeleryOptions) -> dict[str, Any]:

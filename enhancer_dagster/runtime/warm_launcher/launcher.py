@@ -15,10 +15,11 @@ from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG, PRIORITY_TAG
 from dagster._core.workspace.context import BaseWorkspaceRequestContext
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
+from enhancer_dagster.runtime.config_schema import config_schema
 from enhancer_dagster.runtime.warm_launcher.client import DispatcherClient, DispatcherUnreachableError
 from enhancer_dagster.runtime.warm_launcher.folder import LauncherFolder
 from enhancer_dagster.runtime.warm_launcher.linux import is_alive
-from enhancer_dagster.runtime.warm_launcher.options import LauncherOptions, config_type
+from enhancer_dagster.runtime.warm_launcher.options import LauncherOptions
 from enhancer_dagster.runtime.warm_launcher.orders import Code, Request, RunOrder
 
 ANSWER_SECONDS = 10.0
@@ -46,7 +47,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
         """The schema of the settings."""
-        return config_type()
+        return config_schema(LauncherOptions)
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:

@@ -1,11 +1,6 @@
 """The launcher's settings in `dagster.yaml`."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from dagster import Field, IntSource
-from pydantic import BaseModel, ConfigDict
-from pydantic import Field as Setting
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class LauncherOptions(BaseModel):
@@ -13,37 +8,25 @@ class LauncherOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    workers: int = Setting(default=4, ge=1, description="Slots: runs that execute at the same time.")
-    max_runs_per_worker: int = Setting(
+    workers: int = Field(default=4, ge=1, description="Slots: runs that execute at the same time.")
+    max_runs_per_worker: int = Field(
         default=200, ge=1, description="A worker is replaced after so many runs; 1 gives each run its own."
     )
-    max_worker_memory_mb: int = Setting(
+    max_worker_memory_mb: int = Field(
         default=1024, ge=1, description="A worker with more anonymous memory is replaced after its run."
     )
-    max_runtime_seconds: int = Setting(
+    max_runtime_seconds: int = Field(
         default=0, ge=0, description="Hard limit of runs without the tag dagster/max_runtime; 0: none."
     )
-    terminate_grace_seconds: int = Setting(
+    terminate_grace_seconds: int = Field(
         default=5, ge=0, description="Time between the request to end (SIGTERM) and force (SIGKILL)."
     )
-    preload: tuple[str, ...] = Setting(
+    preload: tuple[str, ...] = Field(
         default=(), description="`package.module:function`, called once in the template, without arguments."
     )
-    preload_timeout_seconds: int = Setting(
+    preload_timeout_seconds: int = Field(
         default=60, ge=1, description="A template that takes longer to load the code is given up."
     )
-    linger_seconds: int = Setting(
+    linger_seconds: int = Field(
         default=300, ge=0, description="A self-started dispatcher ends when so long nobody was connected."
     )
-
-
-def config_type() -> Mapping[str, Any]:
-    """The settings as Dagster's config schema: `{env: NAME}` works for each number."""
-    fields = LauncherOptions.model_fields
-    schema: dict[str, Any] = {
-        name: Field(IntSource, default_value=field.default, description=field.description)
-        for name, field in fields.items()
-        if name != "preload"
-    }
-    schema["preload"] = Field([str], default_value=[], description=fields["preload"].description)
-    return schema
