@@ -3,7 +3,7 @@
 A server that is too old, or a right that is missing, would else show as a statement that fails half-way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -52,11 +52,7 @@ def require_product_database(url: SecretStr) -> str:
     """
     with _connected(url, "ENHANCER_DATABASE_URL") as connection:
         about = _one(connection, ABOUT)
-        role, name = about["role"], about["database"]
-        problems = [*shortcomings(about), *_owned_by_others(connection, list(SCHEMAS))]
-        if not about["may_create_schemas"]:
-            problems.append(f'{role} may not create schemas: GRANT CREATE ON DATABASE "{name}" TO "{role}"')
-    _refuse(about, problems)
+        _require_usable(connection, about, SCHEMAS, "schemas", f'DATABASE "{about["database"]}"')
     return f"PostgreSQL {about['version']} over {about['way']}"
 
 
@@ -69,11 +65,7 @@ def require_dagster_database(url: SecretStr) -> None:
     """
     with _connected(url, "ENHANCER_DAGSTER_DATABASE_URL") as connection:
         about = _one(connection, ABOUT)
-        role, schema = about["role"], about["schema"]
-        problems = [*shortcomings(about), *_owned_by_others(connection, [schema])]
-        if not about["may_create_tables"]:
-            problems.append(f'{role} may not create tables: GRANT CREATE ON SCHEMA "{schema}" TO "{role}"')
-    _refuse(about, problems)
+        _require_usable(connection, about, [about["schema"]], "tables", f'SCHEMA "{about["schema"]}"')
 
 
 def notifications_arrive(url: SecretStr) -> bool:
@@ -102,6 +94,22 @@ def shortcomings(about: dict[str, Any]) -> Iterator[str]:
         yield "it is read-only: give the address of the primary, not of a replica"
 
 
+def _require_usable(
+    connection: psycopg.Connection[DictRow],
+    about: dict[str, Any],
+    schemas: Sequence[str],
+    created: str,
+    place: str,
+) -> None:
+    """Refuse a database of which `ABOUT` says this, unless `created` may be created in `place`."""
+    problems = [*shortcomings(about), *_owned_by_others(connection, schemas)]
+    if not about[f"may_create_{created}"]:
+        role = about["role"]
+        problems.append(f'{role} may not create {created}: GRANT CREATE ON {place} TO "{role}"')
+    if problems:
+        raise ConfigurationError(f"the database {about['database']} cannot be used: {'; '.join(problems)}")
+
+
 def _connected(url: SecretStr, setting: str) -> psycopg.Connection[DictRow]:
     try:
         return psycopg.Connection[DictRow].connect(
@@ -117,8 +125,8 @@ def _connected(url: SecretStr, setting: str) -> psycopg.Connection[DictRow]:
         raise DatabaseUnavailableError(f"the database of {setting} cannot be reached: {error}") from error
 
 
-def _owned_by_others(connection: psycopg.Connection[DictRow], schemas: list[str]) -> Iterator[str]:
-    found = connection.execute(OWNED_BY_OTHERS, [schemas]).fetchone()
+def _owned_by_others(connection: psycopg.Connection[DictRow], schemas: Sequence[str]) -> Iterator[str]:
+    found = connection.execute(OWNED_BY_OTHERS, [list(schemas)]).fetchone()
     if found is not None:
         yield (
             f"{found['name']} belongs to {found['owner']}: restore with --no-owner as the role that the "
@@ -131,8 +139,3 @@ def _one(connection: psycopg.Connection[DictRow], query: Any) -> dict[str, Any]:
     if row is None:
         raise DatabaseUnavailableError("PostgreSQL answered nothing")
     return row
-
-
-def _refuse(about: dict[str, Any], problems: list[str]) -> None:
-    if problems:
-        raise ConfigurationError(f"the database {about['database']} cannot be used: {'; '.join(problems)}")
