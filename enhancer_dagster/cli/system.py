@@ -85,7 +85,13 @@ def demo(
     stop = stop_on_signals()
     with clear_errors():
         options = DemoOptions(
-            tickets, tickets_file, fresh, llm_base_url, llm_model, llm_api_key_env, own_database
+            tickets=tickets,
+            tickets_file=tickets_file,
+            fresh=fresh,
+            own_database=own_database,
+            llm_base_url=llm_base_url,
+            llm_model=llm_model,
+            llm_api_key_env=llm_api_key_env,
         )
         settings = demo_settings(load_settings(), options, dict(os.environ))
         view = DemoView(quiet=json)

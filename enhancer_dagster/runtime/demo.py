@@ -41,17 +41,17 @@ Say = Callable[[str], None]
 Progress = Callable[[Sequence[DemoTicket]], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What the demo was asked for."""
 
     tickets: int
     tickets_file: Path | None = None
     fresh: bool = False
+    own_database: bool = False
     llm_base_url: str | None = None
     llm_model: str | None = None
     llm_api_key_env: str | None = None
-    own_database: bool = False
 
 
 def demo_settings(settings: Settings, options: DemoOptions, environment: dict[str, str]) -> Settings:
