@@ -61,7 +61,7 @@ def _supervised(settings: Settings, home: Path, log_folder: Path, programs: list
     environment |= {
         "PYTHONPATH": bench_environment()["PYTHONPATH"],
         "DAGSTER_HOME": str(home),
-        "ENHANCER_RUN_LOGS": str(settings.data_dir / "run-logs"),
+        "ENHANCER_RUN_LOGS": str(settings.run_logs),
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "ORT_DISABLE_TELEMETRY": "1",

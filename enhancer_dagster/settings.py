@@ -179,7 +179,12 @@ class Settings(BaseSettings):
     @property
     def index_location(self) -> str:
         """Path or fsspec URL under which the snapshots are."""
-        return self.index_url or str(self.data_dir / "index")
+        return self.index_url or str(self.index_folder)
+
+    @property
+    def index_folder(self) -> Path:
+        """Where the snapshots are, unless `index_url` says otherwise."""
+        return self.data_dir / "index"
 
     @property
     def index_cache(self) -> Path:
@@ -190,6 +195,21 @@ class Settings(BaseSettings):
     def index_work(self) -> Path:
         """Where builds keep corpora, vectors and encoders."""
         return self.data_dir / "index-work"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the generated key and token are kept."""
+        return self.data_dir / "secrets"
+
+    @property
+    def run_logs(self) -> Path:
+        """Where what runs print is kept."""
+        return self.data_dir / "run-logs"
+
+    @property
+    def private_folders(self) -> tuple[Path, ...]:
+        """Those in the data folder, which others may pass through to reach the embedded PostgreSQL's."""
+        return self.keys_folder, self.index_folder, self.index_work, self.index_cache, self.run_logs
 
 
 def base_url(host: str, port: int) -> str:

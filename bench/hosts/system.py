@@ -17,7 +17,7 @@ from bench.hosts.programs import DEPLOYMENT, FILES_PORT, Programs
 from bench.services import Services, running_services
 from enhancer_dagster.adapters.secrets import generate_key
 from enhancer_dagster.domain.tenants import Tenant
-from enhancer_dagster.runtime.installation import PRIVATE_FOLDERS, environment_of, ready_installation
+from enhancer_dagster.runtime.installation import environment_of, ready_installation
 from enhancer_dagster.runtime.supervisor import Supervisor
 from enhancer_dagster.runtime.system import LIBRARY_ENVIRONMENT
 from enhancer_dagster.settings import Settings
@@ -135,15 +135,16 @@ def _settings(folder: Path, net: Network, database: Database, **more: Any) -> Se
 def _environment(settings: Settings, folder: Path, host: Host, redis_url: str) -> dict[str, str]:
     """What a host's `enhancer.env` says; a host with workers has nothing but its address for the index."""
     data = folder / host.name
-    for name in (*PRIVATE_FOLDERS, "dagster"):
-        (data / name).mkdir(parents=True, mode=0o700)
-    shutil.copyfile(DEPLOYMENT / "dagster.yaml", data / "dagster" / "dagster.yaml")
     own = settings.model_copy(update={"data_dir": data})
+    home = data / "dagster"
+    for private in (*own.private_folders, home):
+        private.mkdir(parents=True, mode=0o700)
+    shutil.copyfile(DEPLOYMENT / "dagster.yaml", home / "dagster.yaml")
     if host.name in WORKERS:
         index = f"http://{settings.claim_host}:{FILES_PORT}/index"
         own = own.model_copy(update={"index_url": index})
     return environment_of(own) | LIBRARY_ENVIRONMENT | {
-        "DAGSTER_HOME": str(data / "dagster"),
-        "ENHANCER_RUN_LOGS": str(data / "run-logs"),
+        "DAGSTER_HOME": str(home),
+        "ENHANCER_RUN_LOGS": str(own.run_logs),
         "ENHANCER_REDIS_URL": redis_url,
     }  # fmt: skip

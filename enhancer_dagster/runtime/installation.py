@@ -21,8 +21,7 @@ from enhancer_dagster.settings import Settings
 
 DATABASE = "enhancer"
 DAGSTER_DATABASE = "enhancer_dagster"
-PRIVATE_FOLDERS = ("secrets", "index", "index-work", "index-cache", "run-logs")
-"""Of the data folder, which others may pass through to reach the embedded PostgreSQL's."""
+KEYS_FILE = "secret.key"
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
@@ -38,8 +37,8 @@ def ready_installation(settings: Settings) -> Iterator[Settings]:
         DatabaseUnavailableError: PostgreSQL cannot be reached.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
-    for name in PRIVATE_FOLDERS:
-        (settings.data_dir / name).mkdir(exist_ok=True, mode=0o700)
+    for folder in settings.private_folders:
+        folder.mkdir(exist_ok=True, mode=0o700)
     if settings.database_url is None:
         with embedded_postgres(settings.data_dir / "postgres") as server:
             urls = {
@@ -78,7 +77,7 @@ def kept_keys(settings: Settings) -> Path | None:
     """
     if settings.database_url is not None or settings.secret_key is not None:
         return None
-    return settings.data_dir / "secrets" / "secret.key"
+    return settings.keys_folder / KEYS_FILE
 
 
 def replace_secret(path: Path, text: str) -> None:
@@ -103,9 +102,9 @@ def _prepared(settings: Settings) -> Settings:
 
 
 def _generated_secrets(settings: Settings) -> dict[str, SecretStr]:
-    folder = settings.data_dir / "secrets"
+    folder = settings.keys_folder
     return {
-        "secret_key": settings.secret_key or _kept(folder / "secret.key", generate_key),
+        "secret_key": settings.secret_key or _kept(folder / KEYS_FILE, generate_key),
         "claim_token": settings.claim_token
         or _kept(folder / "claim.token", lambda: SecretStr(secrets.token_urlsafe(32))),
     }

@@ -84,7 +84,7 @@ def _load_code_into_workers(home: Path, supervisor: Supervisor) -> None:
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
     return environment_of(settings) | {
         "DAGSTER_HOME": str(home),
-        "ENHANCER_RUN_LOGS": str(settings.data_dir / "run-logs"),
+        "ENHANCER_RUN_LOGS": str(settings.run_logs),
         **LIBRARY_ENVIRONMENT,
     }
 
