@@ -14,7 +14,7 @@ from enhancer_dagster.domain.context import (
 )
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.errors import TransientError
-from enhancer_dagster.domain.gathering import gather_nodes
+from enhancer_dagster.domain.gathering import Gathered, Node, gather_nodes
 from enhancer_dagster.domain.outcomes import HistoryStatus
 from enhancer_dagster.domain.ports import ContextSearch, EarlierWork, History, JobQueue, ServiceDesk
 from enhancer_dagster.domain.redaction import CredentialMask, PersonalDataMask
@@ -81,46 +81,35 @@ def gather_context(
         DatabaseUnavailableError: Whether the ticket is due hangs on history, which is down.
     """
     total = deadline.within(limits.total_seconds)
-    ticket, errors = _ticket_or_webhook(claim, ports.desk, total.within(limits.node_seconds))
-    said = hash_of_own_text(ticket, tenant.tenant_id, ports.history, ports.queue)
-    if not errors and (reason := _why_not_due(claim, ticket, tenant, said, ports.history)):
+    reading = _read(claim, tenant, ports, total.within(limits.node_seconds))
+    if reason := _why_not_due(claim, reading, tenant, ports.history):
         return NotDue(reason)
     # With the hash: should this job fail with its section on the ticket, our own edit is known by it.
-    begun = run.record(HistoryStatus.PENDING).model_copy(update={"content_hash": said})
+    begun = run.record(HistoryStatus.PENDING).model_copy(update={"content_hash": reading.content_hash})
     save_if_possible(begun, ports.history)
-    earlier = ports.earlier.context(claim.earlier_runs, None if errors else said)
+    earlier = ports.earlier.context(claim.earlier_runs, None if reading.errors else reading.content_hash)
     if earlier:
         logger.info("run {} has read the same text: its context is used", earlier.taken_from)
         return earlier.model_copy(update={"run": run})
-    # Look-alikes stay on the ticket, since they are user text, but nothing that looks like our own
-    # writing is searched with or put into a prompt, and no credential.
-    credentials = CredentialMask()
-    subject = credentials.masked(ticket.subject)
-    evidence = credentials.masked(html_to_text(strip_sections(ticket.description or "")))
-    state = _search(run, subject, evidence, errors, ports.search, limits, total)
-    gathered = GatheredContext(
-        run=run,
-        subject=subject,
-        text=evidence,
-        priority=ticket.priority,
-        state=state.with_texts(credentials.masked),
-        content_hash=said,
-        ticket_url=tenant.ticket_url(run.ticket_id),
-    )
+    found = _search(reading, run, tenant, ports.search, limits, total)
     if tenant.personal_data is PersonalData.MASK:
-        return gathered.with_texts(PersonalDataMask().masked)
-    return gathered
+        return found.with_texts(PersonalDataMask().masked)
+    return found
 
 
-def _why_not_due(claim: Claim, ticket: Ticket, tenant: Tenant, said: str, history: History) -> str | None:
-    return why_not_due(
-        ticket,
-        tenant,
-        said,
-        lambda: last_enhancement(ticket, tenant, history),
-        correlation_id=claim.correlation_id,
-        asked_again=claim.asked_again,
-    )
+@dataclass(frozen=True)
+class _Reading:
+    """A ticket, why it is only what its webhook said of it, and the hash of its own text."""
+
+    ticket: Ticket
+    errors: tuple[NodeError, ...]
+    content_hash: str
+
+
+def _read(claim: Claim, tenant: Tenant, ports: ContextPorts, deadline: Deadline) -> _Reading:
+    ticket, errors = _ticket_or_webhook(claim, ports.desk, deadline)
+    own_text = hash_of_own_text(ticket, tenant.tenant_id, ports.history, ports.queue)
+    return _Reading(ticket, errors, own_text)
 
 
 def _ticket_or_webhook(
@@ -139,28 +128,62 @@ def _ticket_or_webhook(
         return told, (NodeError(node_name=TICKET_DETAILS, message=str(error)),)
 
 
+def _why_not_due(claim: Claim, reading: _Reading, tenant: Tenant, history: History) -> str | None:
+    if reading.errors:
+        return None
+    return why_not_due(
+        reading.ticket,
+        tenant,
+        reading.content_hash,
+        lambda: last_enhancement(reading.ticket, tenant, history),
+        correlation_id=claim.correlation_id,
+        asked_again=claim.asked_again,
+    )
+
+
 def _search(
+    reading: _Reading,
     run: TicketRun,
-    subject: str,
-    text: str,
-    errors: tuple[NodeError, ...],
+    tenant: Tenant,
     search: ContextSearch,
     limits: ContextLimits,
     total: Deadline,
-) -> WorkflowState:
-    nodes = {
+) -> GatheredContext:
+    # Look-alikes stay on the ticket, since they are user text, but nothing that looks like our own
+    # writing is searched with or put into a prompt, and no credential.
+    credentials = CredentialMask()
+    subject = credentials.masked(reading.ticket.subject)
+    text = credentials.masked(html_to_text(strip_sections(reading.ticket.description or "")))
+    found = gather_nodes(_nodes(run, subject, text, search, limits), limits.node_seconds, total)
+    return GatheredContext(
+        run=run,
+        subject=subject,
+        text=text,
+        priority=reading.ticket.priority,
+        state=_state(found, reading.errors).with_texts(credentials.masked),
+        content_hash=reading.content_hash,
+        ticket_url=tenant.ticket_url(run.ticket_id),
+    )
+
+
+def _nodes(
+    run: TicketRun, subject: str, text: str, search: ContextSearch, limits: ContextLimits
+) -> dict[str, Node]:
+    return {
         SIMILAR_TICKETS: lambda _: search.similar_tickets(
             run.tenant_id, subject, text, exclude_ticket_id=run.ticket_id, limit=limits.similar_tickets
         ),
         KB_SEARCH: lambda _: search.kb_articles(run.tenant_id, subject, text, limit=limits.kb_articles),
         IP_LOOKUP: lambda _: search.inventory(run.tenant_id, f"{subject}\n{text}"),
     }
-    gathered = gather_nodes(nodes, limits.node_seconds, total)
+
+
+def _state(gathered: Gathered, earlier_errors: tuple[NodeError, ...]) -> WorkflowState:
     for error in gathered.errors:
         logger.warning("context: {}: {}", error.node_name, error.message)
     return WorkflowState(
         similar_tickets=tuple(gathered.found.get(SIMILAR_TICKETS, ())),
         kb_articles=tuple(gathered.found.get(KB_SEARCH, ())),
         ip_info=tuple(gathered.found.get(IP_LOOKUP, ())),
-        errors=errors + gathered.errors,
+        errors=earlier_errors + gathered.errors,
     )
