@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -34,21 +33,15 @@ class PullConfig(dg.Config):
     )
 
 
-def corpus_path(settings: Settings, tenant_id: str) -> Path:
-    """A tenant's DuckDB file."""
-    return settings.index_work / tenant_id / "corpus.duckdb"
+def open_corpus(settings: Settings, tenant_id: str) -> Corpus:
+    """A tenant's corpus, to be used in a `with` block."""
+    return Corpus(settings.index_work / tenant_id / "corpus.duckdb")
 
 
 def read_corpus(settings: Settings, tenant_id: str) -> IndexContent:
     """What the tenant's corpus holds now."""
-    with Corpus(corpus_path(settings, tenant_id)) as corpus:
+    with open_corpus(settings, tenant_id) as corpus:
         return read_content(corpus)
-
-
-def read_links(settings: Settings, tenant_id: str) -> dict[str, set[str]]:
-    """Which of the tenant's tickets people linked to each other."""
-    with Corpus(corpus_path(settings, tenant_id)) as corpus:
-        return corpus.links()
 
 
 def _pulled(name: str, description: str, pull: Callable[[Pull], PullReport]) -> dg.AssetsDefinition:
@@ -69,7 +62,7 @@ def _pulled(name: str, description: str, pull: Callable[[Pull], PullReport]) -> 
         with failures_in_words():
             tenant = ports.tenants.get(context.partition_key)
             desk = ports.service_desks.connect(tenant)
-            with Corpus(corpus_path(settings, tenant.tenant_id)) as corpus:
+            with open_corpus(settings, tenant.tenant_id) as corpus:
                 deadline = Deadline.after(PULL_SECONDS)
                 report = pull(Pull(desk, corpus, tenant.index, deadline, config.full, context.log.info))
         return dg.MaterializeResult(

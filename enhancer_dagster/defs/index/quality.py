@@ -7,8 +7,9 @@ import dagster as dg
 from enhancer_dagster.defs.index.built import open_published
 from enhancer_dagster.defs.index.failures import failures_in_words
 from enhancer_dagster.defs.index.plots import measures, quality_plot
-from enhancer_dagster.defs.index.pulled import GROUP, read_corpus, read_links
+from enhancer_dagster.defs.index.pulled import GROUP, open_corpus
 from enhancer_dagster.defs.index.tenant_partitions import TENANTS
+from enhancer_dagster.search.content import read_content
 from enhancer_dagster.search.quality import Quality, evaluate, evaluate_all, sample_neighbours
 from enhancer_dagster.search.settings import SearchSettings
 from enhancer_dagster.settings import Settings
@@ -35,8 +36,8 @@ def retrieval_quality(
     """Measure the live snapshot on a sample of its own documents."""
     started = time.monotonic()
     with failures_in_words():
-        content = read_corpus(settings, context.partition_key)
-        links = read_links(settings, context.partition_key)
+        with open_corpus(settings, context.partition_key) as corpus:
+            content, links = read_content(corpus), corpus.links()
         snapshot = open_published(settings, context.partition_key)
         search = SearchSettings.of(settings)
         measured = evaluate_all(snapshot, content, search, queries=QUERIES)
