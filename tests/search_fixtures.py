@@ -13,6 +13,7 @@ from enhancer_dagster.search.documents import Document
 from enhancer_dagster.search.export import exported_encoder
 from enhancer_dagster.search.model_source import find_model
 from enhancer_dagster.search.settings import DEFAULT_MODEL
+from enhancer_dagster.simulator.simulator import Simulator
 
 PROBLEMS = (
     (
@@ -59,6 +60,13 @@ def content(documents: Sequence[Document] | None = None) -> IndexContent:
     ]
     asset = Asset(asset_id="1", name="srv-1", hostnames=("srv-1.example.org",), addresses=("10.0.1.100",))
     return IndexContent(tickets() if documents is None else documents, articles, [asset])
+
+
+def solved(desk: Simulator, subject: str, body: str, resolution: str) -> str:
+    """A ticket that is opened and closed; its id."""
+    ticket_id = desk.add_ticket(subject, body, announce=False).ticket_id
+    desk.edit_ticket(ticket_id, status="Closed", resolution=resolution)
+    return ticket_id
 
 
 def shared_encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:

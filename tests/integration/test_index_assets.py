@@ -17,7 +17,7 @@ from enhancer_dagster.simulator.seed import sample_seed
 from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
 from tests.live import LiveSystem, eventually
-from tests.search_fixtures import PROBLEMS, new_work_dir, shared_encoders
+from tests.search_fixtures import PROBLEMS, new_work_dir, shared_encoders, solved
 
 on_the_live_system = pytest.mark.xdist_group("live")
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "enhancer"}
@@ -137,12 +137,8 @@ def new_index(live: LiveSystem, desk: Simulator) -> Iterator[Index]:
 
 def desk_with_problems() -> tuple[Simulator, list[str]]:
     """A service desk with six resolved tickets on different matters; their ids."""
-    desk, ids = Simulator(), []
-    for subject, body, resolution in PROBLEMS:
-        ticket = desk.add_ticket(subject, body, announce=False)
-        desk.edit_ticket(ticket.ticket_id, status="Closed", resolution=resolution)
-        ids.append(ticket.ticket_id)
-    return desk, ids
+    desk = Simulator()
+    return desk, [solved(desk, *problem) for problem in PROBLEMS]
 
 
 @pytest.fixture(scope="module")

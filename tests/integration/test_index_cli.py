@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,9 @@ import pytest
 from enhancer_dagster.search.build import build_index
 from enhancer_dagster.simulator.server import running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
-from tests.search_fixtures import PROBLEMS, content, new_work_dir, shared_encoders, ticket, tickets
+from tests.search_fixtures import PROBLEMS, content, new_work_dir, shared_encoders, solved, ticket, tickets
+from tests.shell import ENHANCER
 
-ENHANCER = Path(sys.executable).parent / "enhancer"
 PRINTER = ("--subject", "Printer prints nothing", "The printer on floor two is silent, ask 10.0.1.100")
 
 
@@ -131,9 +130,8 @@ def test_an_index_is_built_and_measured_where_no_system_runs(
     folder.mkdir(mode=0o711)
     new_work_dir(folder / "index-work", shared_encoders(tmp_path_factory))
     installation, desk = Installation(folder), Simulator()
-    for subject, body, resolution in PROBLEMS:
-        one = desk.add_ticket(subject, body, announce=False)
-        desk.edit_ticket(one.ticket_id, status="Closed", resolution=resolution)
+    for problem in PROBLEMS:
+        solved(desk, *problem)
     with running_simulator(desk) as served:
         here = {"ENHANCER_ALLOW_HTTP": "true", "ENHANCER_PRIVATE_NETWORKS": "127.0.0.1"}
         given = here | {"ENHANCER_DAGSTER_PORT": "1", "SDP_API_KEY": "simulator"}

@@ -10,7 +10,7 @@ from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.simulator.server import running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
 from tests.live import LiveSystem, eventually, live_system
-from tests.search_fixtures import PROBLEMS, shared_encoders
+from tests.search_fixtures import PROBLEMS, new_work_dir, shared_encoders, solved
 
 EVERY_MINUTE = "* * * * *"
 SECONDS = 240.0
@@ -22,12 +22,10 @@ def test_a_ticket_that_was_solved_is_offered_after_the_schedules_next_tick(
 ) -> None:
     home = open_folder / "schedule"
     home.mkdir()
-    work = home / "index-work"
-    work.mkdir()
-    (work / "encoders").symlink_to(shared_encoders(tmp_path_factory))
+    new_work_dir(home / "index-work", shared_encoders(tmp_path_factory))
     desk = Simulator()
-    for subject, body, resolution in PROBLEMS[:4]:
-        solved(desk, subject, body, resolution)
+    for problem in PROBLEMS[:4]:
+        solved(desk, *problem)
     with live_system(home, index_incremental_cron=EVERY_MINUTE) as live, running_simulator(desk) as served:
         tenant_id = live.add_tenant(served).tenant_id
         place = TenantLocation(live.settings.index_location, tenant_id)
@@ -44,13 +42,6 @@ def test_a_ticket_that_was_solved_is_offered_after_the_schedules_next_tick(
         eventually(offered, "the solved ticket is offered", SECONDS)
         (run, *_) = eventually(lambda: successful_runs(live, tenant_id), "the scheduled run ends", SECONDS)
         assert run["assetMaterializations"][-1]["assetKey"]["path"] == ["retrieval_quality"]
-
-
-def solved(desk: Simulator, subject: str, body: str, resolution: str) -> str:
-    """A ticket that is opened and closed; its id."""
-    ticket_id = desk.add_ticket(subject, body, announce=False).ticket_id
-    desk.edit_ticket(ticket_id, status="Closed", resolution=resolution)
-    return ticket_id
 
 
 def successful_runs(live: LiveSystem, tenant_id: str) -> list[dict[str, Any]]:
