@@ -1,13 +1,16 @@
-"""A tenant with many tickets at once: others, and its own urgent ones, do not wait for all of them."""
+"""Many tickets of one tenant, or many builds of indexes, at once: others do not wait for all of them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
 from enhancer_dagster.domain.tenants import LanguageModelChoice
+from enhancer_dagster.simulator.faults import Fault, FaultKind
+from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
+from enhancer_dagster.simulator.simulator import Simulator
 from tests.live import LiveSystem, eventually
 from tests.llm_server import holds, says
 
@@ -21,6 +24,13 @@ WAITING = 20
 
 MANY = 10
 MODEL = "storm-model"
+
+BUILDS = 6
+MOST_BUILDS = 4
+"""The limit of `dagster.yaml` for runs with the tag `full`."""
+
+SLOW_SECONDS = 20.0
+ENDED = {"SUCCESS", "FAILURE"}
 
 
 @pytest.fixture
@@ -71,3 +81,38 @@ def runs_of(live: LiveSystem, tenant_id: str) -> dict[str, dict[str, object]]:
     tags = [{"key": "tenant_id", "value": tenant_id}]
     runs = live.graphql(query, filter={"tags": tags})["runsOrError"]["results"]
     return {tag["value"]: run for run in runs for tag in run["tags"] if tag["key"] == "ticket_id"}
+
+
+@pytest.fixture
+def slow_desk() -> Iterator[RunningSimulator]:
+    """A service desk whose lists of tickets take their time, and so do builds of its tenants' indexes."""
+    with running_simulator(Simulator()) as desk:
+        desk.simulator.faults.add(Fault(kind=FaultKind.SLOW, path="/requests$", seconds=SLOW_SECONDS))
+        yield desk
+
+
+def test_index_builds_of_many_tenants_leave_workers_to_the_tickets(
+    live: LiveSystem, slow_desk: RunningSimulator
+) -> None:
+    calm = live.add_tenant()
+    slow = [live.add_tenant(slow_desk).tenant_id for _ in range(BUILDS)]
+    eventually(lambda: len(builds_of(live, slow)) == BUILDS, "all builds are requested")
+    eventually(lambda: builds_of(live, slow).count("STARTED") == MOST_BUILDS, "as many as may are under way")
+    correlation_id = live.send(calm, live.new_ticket("The scanner is offline")).json()["correlation_id"]
+    live.row(correlation_id, "completed")
+    assert "QUEUED" in builds_of(live, slow)
+
+    slow_desk.simulator.faults.clear()
+    eventually(lambda: set(builds_of(live, slow)) <= ENDED, "the builds that waited are made too")
+
+
+def builds_of(live: LiveSystem, tenant_ids: Sequence[str]) -> list[str]:
+    """The statuses of the runs that build these tenants' indexes."""
+    query = """query { runsOrError(filter: {pipelineName: "rebuild_index_job"}) { ... on Runs {
+        results { status tags { key value } } } } }"""
+    runs = live.graphql(query)["runsOrError"]["results"]
+    return [
+        run["status"]
+        for run in runs
+        if any(tag["key"] == "tenant_id" and tag["value"] in tenant_ids for tag in run["tags"])
+    ]
