@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from enhancer_dagster.simulator.answers import SUCCESS, Answer, Json, Refusal, invalid_input
 from enhancer_dagster.simulator.criteria import Joined, Lookup, join, parse_criteria
+from enhancer_dagster.simulator.dialects.base import Dialect
 
 Row = TypeVar("Row")
 
@@ -54,16 +55,13 @@ class _Query:
     fields: tuple[str, ...] | None
 
 
-def list_answer(
-    listed: Listed[Row], input_data: Json, *, echoes_sort: bool, extra_key_message: str
-) -> Answer:
+def list_answer(listed: Listed[Row], input_data: Json, dialect: Dialect) -> Answer:
     """Answer a list call.
 
     Args:
         listed: What is listed.
         input_data: The call's `input_data`, `{}` where it has none.
-        echoes_sort: Whether the answer names the order although nobody asked for one.
-        extra_key_message: The edition's words for an unknown key.
+        dialect: The edition's.
 
     Raises:
         Refusal: An unknown key, field or condition, or a value out of range.
@@ -73,7 +71,7 @@ def list_answer(
         raise invalid_input("list_info")
     for key in info:
         if key not in _KEYS:
-            raise Refusal(400, 4001, extra_key_message, field_name=key)
+            raise Refusal(400, 4001, dialect.extra_key_message, field_name=key)
     query = _query(info, input_data, listed)
     found = [row for row in listed.rows if join(True, query.criteria, _lookup(listed, row))]
     found.sort(key=_sort_key(listed, query.sort_field), reverse=query.sort_order == "desc")
@@ -82,7 +80,7 @@ def list_answer(
     shown = {
         "has_more_rows": first + query.row_count < len(found),
         "start_index": query.start_index,
-        **_echo(info, query, echoes_sort=echoes_sort),
+        **_echo(info, query, echoes_sort=dialect.echoes_sort),
         **({"total_count": len(found)} if info.get("get_total_count") in (True, "true") else {}),
         "row_count": len(page),
     }

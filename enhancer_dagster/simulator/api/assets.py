@@ -132,12 +132,7 @@ def _list(call: Call, name: str, rows: list[Json], fields: set[str]) -> Answer:
         full=lambda row: row,
         default_sort=("id", "asc"),
     )
-    return list_answer(
-        listed,
-        call.input_data,
-        echoes_sort=call.dialect.echoes_sort,
-        extra_key_message=call.dialect.extra_key_message,
-    )
+    return list_answer(listed, call.input_data, call.dialect)
 
 
 def _named(name: str) -> Json | None:

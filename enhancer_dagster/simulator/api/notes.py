@@ -24,12 +24,7 @@ def list_notes(call: Call) -> Answer:
         full=lambda note: dialect.note_row(ticket, note),
         default_sort=("last_updated_time", "asc"),
     )
-    return list_answer(
-        listed,
-        call.input_data,
-        echoes_sort=dialect.echoes_sort,
-        extra_key_message=dialect.extra_key_message,
-    )
+    return list_answer(listed, call.input_data, dialect)
 
 
 def show_note(call: Call) -> Answer:

@@ -43,12 +43,7 @@ def list_requests(call: Call) -> Answer:
         full=lambda ticket: dialect.request(ticket) | dialect.row_extras(ticket),
         default_sort=("created_time", "desc"),
     )
-    return list_answer(
-        listed,
-        call.input_data,
-        echoes_sort=dialect.echoes_sort,
-        extra_key_message=dialect.extra_key_message,
-    )
+    return list_answer(listed, call.input_data, dialect)
 
 
 def show_request(call: Call) -> Answer:

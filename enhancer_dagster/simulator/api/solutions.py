@@ -70,12 +70,7 @@ def list_solutions(call: Call) -> Answer:
         full=_row,
         default_sort=("id", "asc"),
     )
-    return list_answer(
-        listed,
-        call.input_data,
-        echoes_sort=call.dialect.echoes_sort,
-        extra_key_message=call.dialect.extra_key_message,
-    )
+    return list_answer(listed, call.input_data, call.dialect)
 
 
 def show_solution(call: Call) -> Answer:

@@ -66,9 +66,20 @@ class Dialect(ABC):
     def request(self, ticket: Ticket) -> Json:
         """A single request with all its keys."""
 
-    @abstractmethod
     def note(self, ticket: Ticket, note: Note) -> Json:
-        """A single note with its text."""
+        """A single note with all its keys."""
+        return {
+            "request": {"subject": ticket.subject, "id": ticket.ticket_id},
+            "last_updated_by": note.updated_by,
+            "added_time": shown_time(note.added),
+            "has_attachments": False,
+            "attachments": [],
+            "last_updated_time": shown_time(note.updated),
+            "added_by": note.added_by,
+            "show_to_requester": note.show_to_requester,
+            "description": note.description,
+            "id": note.note_id,
+        }
 
     def row(self, ticket: Ticket) -> Json:
         """A request in a list."""

@@ -155,15 +155,5 @@ class CloudDialect(Dialect):
 
     def note(self, ticket: Ticket, note: Note) -> Json:
         """All keys of a note; no cloud note is among the recordings, so the names are those on premises."""
-        return {
-            "request": {"subject": ticket.subject, "id": ticket.ticket_id, "display_id": ticket.display_id},
-            "last_updated_by": note.updated_by,
-            "added_time": shown_time(note.added),
-            "has_attachments": False,
-            "attachments": [],
-            "last_updated_time": shown_time(note.updated),
-            "added_by": note.added_by,
-            "show_to_requester": note.show_to_requester,
-            "description": note.description,
-            "id": note.note_id,
-        }
+        shown = super().note(ticket, note)
+        return shown | {"request": shown["request"] | {"display_id": ticket.display_id}}

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from enhancer_dagster.simulator.answers import Json
 from enhancer_dagster.simulator.dialects.base import Dialect
-from enhancer_dagster.simulator.records import Note, Ticket
+from enhancer_dagster.simulator.records import Ticket
 from enhancer_dagster.simulator.values import excerpt, shown_time
 
 _COLORS = {
@@ -138,19 +138,4 @@ class OnPremisesDialect(Dialect):
             "short_description": excerpt(ticket.description),
             "time_elapsed": None,
             "response_time_elapsed": None,
-        }
-
-    def note(self, ticket: Ticket, note: Note) -> Json:
-        """All keys of a note."""
-        return {
-            "request": {"subject": ticket.subject, "id": ticket.ticket_id},
-            "last_updated_by": note.updated_by,
-            "added_time": shown_time(note.added),
-            "has_attachments": False,
-            "attachments": [],
-            "last_updated_time": shown_time(note.updated),
-            "added_by": note.added_by,
-            "show_to_requester": note.show_to_requester,
-            "description": note.description,
-            "id": note.note_id,
         }
