@@ -145,10 +145,9 @@ def test_a_run_is_executed_in_the_queue_of_its_job_and_its_output_is_shown(dagst
         run_id = dagster.launch("print_lines_job")
         assert dagster.wait(run_id).status == SUCCESS
     assert "Executing in Celery worker second@here" in dagster.messages(run_id)
-    query = "query($key: [String!]!) { capturedLogs(logKey: $key) { stdout stderr } }"
-    logs = dagster.graphql(query, key=dagster.log_key(run_id))["capturedLogs"]
-    assert "on stdout" in logs["stdout"]
-    assert "on stderr" in logs["stderr"]
+    output = dagster.output(run_id)
+    assert "on stdout" in output["stdout"]
+    assert "on stderr" in output["stderr"]
 
 
 def test_terminate_interrupts_the_op_and_spares_the_process(dagster: CeleryDeployment) -> None:

@@ -51,11 +51,10 @@ def test_output_is_readable_in_the_ui(dagster: Deployment) -> None:
     run_id = dagster.launch("print_lines_job")
     assert dagster.wait(run_id).status == SUCCESS
     assert "Executing in warm worker" in dagster.messages(run_id)
-    query = "query($key: [String!]!) { capturedLogs(logKey: $key) { stdout stderr } }"
-    logs = dagster.graphql(query, key=dagster.log_key(run_id))["capturedLogs"]
-    assert "on stdout" in logs["stdout"]
-    assert "from below Python" in logs["stdout"]
-    assert "on stderr" in logs["stderr"]
+    output = dagster.output(run_id)
+    assert "on stdout" in output["stdout"]
+    assert "from below Python" in output["stdout"]
+    assert "on stderr" in output["stderr"]
 
 
 @pytest.mark.parametrize("job", ["sleep_job", "wait_for_the_network_job"])

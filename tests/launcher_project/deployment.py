@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher import RunLauncher
 
 from enhancer_dagster.runtime.dagster_storage import create_tables, pooled_engine, with_psycopg2
@@ -218,21 +218,16 @@ class Deployment:
         entries = self.instance.all_logs(run_id)
         return [entry.dagster_event.event_type_value for entry in entries if entry.dagster_event]
 
-    def log_key(self, run_id: str) -> list[str]:
-        """Under which key the run's output is kept."""
-        for entry in self.instance.all_logs(run_id):
-            event = entry.dagster_event
-            if event is not None and event.event_type_value == "LOGS_CAPTURED":
-                return [run_id, "compute_logs", event.logs_captured_data.file_key]
-        raise AssertionError(f"run {run_id} has no output: {self.messages(run_id)}")
+    def output(self, run_id: str) -> dict[str, str]:
+        """What the UI shows of the run's `stdout` and `stderr`."""
+        captured = self._event(run_id, "LOGS_CAPTURED").logs_captured_data
+        query = "query($key: [String!]!) { capturedLogs(logKey: $key) { stdout stderr } }"
+        key = [run_id, "compute_logs", captured.file_key]
+        return self.graphql(query, key=key)["capturedLogs"]
 
     def metadata(self, run_id: str, key: str) -> object:
         """A metadata value of the run's only output."""
-        for entry in self.instance.all_logs(run_id):
-            event = entry.dagster_event
-            if event is not None and event.event_type_value == "STEP_OUTPUT":
-                return event.step_output_data.metadata[key].value
-        raise AssertionError(f"run {run_id} has no output: {self.messages(run_id)}")
+        return self._event(run_id, "STEP_OUTPUT").step_output_data.metadata[key].value
 
     def status(self) -> dict[str, Any]:
         """What the dispatcher says about itself."""
@@ -241,6 +236,13 @@ class Deployment:
             return client.ask(Request(ask="status"))
         finally:
             client.close()
+
+    def _event(self, run_id: str, kind: str) -> DagsterEvent:
+        for entry in self.instance.all_logs(run_id):
+            event = entry.dagster_event
+            if event is not None and event.event_type_value == kind:
+                return event
+        raise AssertionError(f"run {run_id} has no event {kind}: {self.messages(run_id)}")
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
