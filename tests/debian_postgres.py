@@ -7,21 +7,17 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from psycopg import sql
 from pydantic import SecretStr
 
 from enhancer_dagster.runtime.free_ports import free_port
 from enhancer_dagster.runtime.processes import end_with_parent
 from tests.bridge_server import eventually
+from tests.certificates import issue_certificates
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 ADMINISTRATOR = "postgres"
@@ -110,7 +106,7 @@ def debian_postgres(folder: Path) -> Iterator[DebianPostgres]:
 def _prepare(server: DebianPostgres, user: str | None) -> None:
     data = server.folder / "data"
     data.mkdir(parents=True, mode=0o700)
-    _issue_certificates(server.folder)
+    issue_certificates(server.folder)
     if user is not None:
         for path in (server.folder, data, server.folder / "server.key"):
             shutil.chown(path, user, user)
@@ -128,34 +124,3 @@ def _run(command: Sequence[str], user: str | None) -> None:
         [str(BINARIES / program), *arguments], user=user, cwd="/", capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def _issue_certificates(folder: Path) -> None:
-    """An authority, and the server's certificate by it, for the name `localhost`."""
-    issuer, authority = ec.generate_private_key(ec.SECP256R1()), _name("CA of a test")
-    key = ec.generate_private_key(ec.SECP256R1())
-    of_authority = _certificate(authority, issuer.public_key(), authority)
-    of_authority = of_authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    of_server = _certificate(_name("localhost"), key.public_key(), authority)
-    of_server = of_server.add_extension(
-        x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
-    )
-    for name, certificate in {"ca.crt": of_authority, "server.crt": of_server}.items():
-        signed = certificate.sign(issuer, hashes.SHA256())
-        (folder / name).write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "server.key").touch(mode=0o600)
-    (folder / "server.key").write_bytes(pem)
-
-
-def _certificate(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, issuer: x509.Name
-) -> x509.CertificateBuilder:
-    today = datetime.now(UTC)
-    builder = x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
-    return builder.not_valid_before(today - timedelta(days=1)).not_valid_after(today + timedelta(days=1))
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])

@@ -2,29 +2,51 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
+from enhancer_dagster.runtime.free_ports import free_port
+from tests.certificates import self_signed
 from tests.conftest import require
 
 RECIPES = Path(__file__).parents[1] / "deploy" / "nginx"
 
 
 @contextmanager
-def running_nginx(folder: Path, recipe: str, replacements: Mapping[str, str]) -> Iterator[None]:
-    """An nginx in a new `folder`, until the block ends; it may need a moment until it answers."""
+def running_nginx(folder: Path, recipe: str, replacements: Mapping[str, str]) -> Iterator[httpx.Client]:
+    """An nginx in a new `folder`, until the block ends; it may need a moment until it answers.
+
+    Args:
+        folder: Where its files are, among them its certificate.
+        recipe: The file of deploy/nginx.
+        replacements: What stands there, and what stands for it here, beside the certificate and its port.
+
+    Yields:
+        A client of its HTTPS port that trusts the certificate.
+    """
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     require(nginx is not None, "Debian's nginx is missing")
+    certificate, port = self_signed(folder), free_port()
+    own = {
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "/etc/ssl/enhancer/fullchain.pem": str(certificate),
+        "/etc/ssl/enhancer/key.pem": str(certificate),
+    }
     text = (RECIPES / recipe).read_text()
-    for there, here in replacements.items():
+    for there, here in (own | dict(replacements)).items():
         assert there in text
         text = text.replace(there, here)
     (folder / "nginx.conf").write_text(_configuration(folder, text))
     process = subprocess.Popen([str(nginx), "-c", folder / "nginx.conf", "-e", folder / "error.log"])
+    trusting = ssl.create_default_context(cafile=str(certificate))
     try:
-        yield
+        with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusting, timeout=30) as client:
+            yield client
     finally:
         process.terminate()
         process.wait(30)

@@ -1,7 +1,6 @@
 """deploy/nginx/enhancer.conf, with Debian's nginx: what it lets through, to whom, and what it adds."""
 
 import json
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,6 @@ import httpx
 import pytest
 
 from enhancer_dagster.runtime.free_ports import free_port
-from tests.integration.test_service_desk_failures import self_signed
 from tests.live import eventually
 from tests.nginx import running_nginx
 
@@ -58,13 +56,11 @@ class Proxy:
     """An nginx that runs."""
 
     http: httpx.Client
-    port: int
     plain_port: int
 
     def ask(self, host: str, path: str, **request: object) -> httpx.Response:
         headers = {"Host": host, **request.pop("headers", {})}  # type: ignore[dict-item]
-        url = f"https://127.0.0.1:{self.port}{path}"
-        return self.http.request(str(request.pop("method", "GET")), url, headers=headers, **request)  # type: ignore[arg-type]
+        return self.http.request(str(request.pop("method", "GET")), path, headers=headers, **request)  # type: ignore[arg-type]
 
     def webhook(self, body: bytes = b"{}", **headers: str) -> httpx.Response:
         path = "/webhook/servicedesk/acme"
@@ -77,24 +73,18 @@ class Proxy:
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("nginx")
-    self_signed(folder)
     (folder / "htpasswd").write_text(f"{PASSWORD[0]}:{{PLAIN}}{PASSWORD[1]}\n")
     with ExitStack() as stack:
         ports = {name: stack.enter_context(echo_server()) for name in ("webhooks", "ui")}
-        ports |= {"tls": free_port(), "plain": free_port()}
+        plain_port = free_port()
         here = {
-            "listen 80;": f"listen 127.0.0.1:{ports['plain']};",
-            "listen 443 ssl;": f"listen 127.0.0.1:{ports['tls']} ssl;",
+            "listen 80;": f"listen 127.0.0.1:{plain_port};",
             "127.0.0.1:8080": f"127.0.0.1:{ports['webhooks']}",
             "127.0.0.1:3000": f"127.0.0.1:{ports['ui']}",
-            "/etc/ssl/enhancer/fullchain.pem": str(folder / "server.pem"),
-            "/etc/ssl/enhancer/key.pem": str(folder / "server.pem"),
             "/etc/nginx/enhancer.htpasswd": str(folder / "htpasswd"),
         }
-        stack.enter_context(running_nginx(folder, "enhancer.conf", here))
-        trusting = ssl.create_default_context(cafile=str(folder / "server.pem"))
-        http = stack.enter_context(httpx.Client(verify=trusting, timeout=30))
-        running = Proxy(http, ports["tls"], ports["plain"])
+        http = stack.enter_context(running_nginx(folder, "enhancer.conf", here))
+        running = Proxy(http, plain_port)
         eventually(lambda: answers(running), "nginx answers")
         yield running
 

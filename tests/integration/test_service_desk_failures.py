@@ -1,17 +1,10 @@
 """Everything that can go wrong between us and SDP, with a server that really does it."""
 
-import ssl
 import traceback
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from loguru import logger
 
 from enhancer_dagster.adapters.service_desk import ServiceDeskConnector
@@ -27,6 +20,7 @@ from enhancer_dagster.domain.errors import (
     ServiceDeskUnavailableError,
     WriteOutcomeUnknownError,
 )
+from tests.certificates import self_signed, server_context
 from tests.factories import ON_LOOPBACK
 from tests.service_desk_server import (
     KEY,
@@ -233,30 +227,10 @@ def test_a_redirect_is_not_followed(
         assert other.seen == []
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    today = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "server.pem").write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return context
-
-
 def test_a_self_signed_certificate_is_accepted_only_where_the_tenant_says_so(
     tmp_path: Path, pauses: Pauses, deadline: Deadline
 ) -> None:
-    with scripted_server(self_signed(tmp_path)) as server:
+    with scripted_server(server_context(self_signed(tmp_path))) as server:
         server.on("GET", "requests/42", record("request", id="42"))
         private = Destinations(private_networks=LOOPBACK)
         connector = ServiceDeskConnector(tokens=MemoryStore(), destinations=private, sleep=pauses.sleep)

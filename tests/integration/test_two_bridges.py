@@ -1,7 +1,6 @@
 """Two bridge processes behind deploy/nginx/two-bridges.conf: either serves, and one may be lost."""
 
 import os
-import ssl
 import subprocess
 import sys
 import time
@@ -25,7 +24,6 @@ from enhancer_dagster.domain.tickets import Claim
 from enhancer_dagster.runtime.free_ports import free_port
 from tests.bridge_server import TOKEN, body, eventually, signed
 from tests.factories import make_tenant
-from tests.integration.test_service_desk_failures import self_signed
 from tests.nginx import running_nginx
 
 WEBHOOKS = 150
@@ -94,26 +92,19 @@ def pair(database_url: SecretStr, tmp_path: Path) -> Iterator[Pair]:
         "ENHANCER_CLAIM_TOKEN": TOKEN.get_secret_value(),
         "ENHANCER_WEBHOOK_TRUSTED_PROXIES": "127.0.0.1",
     }
-    self_signed(tmp_path)
-    tls, claims = free_port(), free_port()
+    claims = free_port()
     with ExitStack() as stack:
         one, other = (
             stack.enter_context(bridge_process(variables, tmp_path / f"{name}.log")) for name in "ab"
         )
         here = {
-            "listen 443 ssl;": f"listen 127.0.0.1:{tls} ssl;",
             "listen 10.0.0.10:8081;": f"listen 127.0.0.1:{claims};",
             "server 10.0.0.11:8080": f"server 127.0.0.1:{one.public_port}",
             "server 10.0.0.12:8080": f"server 127.0.0.1:{other.public_port}",
             "server 10.0.0.11:8081": f"server 127.0.0.1:{one.claim_port}",
             "server 10.0.0.12:8081": f"server 127.0.0.1:{other.claim_port}",
-            "/etc/ssl/enhancer/fullchain.pem": str(tmp_path / "server.pem"),
-            "/etc/ssl/enhancer/key.pem": str(tmp_path / "server.pem"),
         }
-        stack.enter_context(running_nginx(tmp_path, "two-bridges.conf", here))
-        trusting = ssl.create_default_context(cafile=str(tmp_path / "server.pem"))
-        base = f"https://127.0.0.1:{tls}"
-        http = stack.enter_context(httpx.Client(base_url=base, verify=trusting, timeout=30))
+        http = stack.enter_context(running_nginx(tmp_path, "two-bridges.conf", here))
         for host in (one, other):
             eventually(host.is_ready)
         running = Pair((one, other), http, BridgeClient(f"http://127.0.0.1:{claims}", TOKEN))
