@@ -5,8 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
+from bench.latencies import p50_and_p95
 from enhancer_dagster.search.query import SnapshotSearch
 
 
@@ -27,19 +26,14 @@ def main(location: str, tenant_id: str, queries_file: str) -> None:
     memory = _memory()
     figures = {
         "answered_at": answered_at,
-        "warm_ms": _percentiles(milliseconds[1:]),
+        "warm_ms": p50_and_p95(milliseconds[1:]),
         # What a query takes of a core, however many others want it.
-        "warm_cpu_ms": _percentiles(cpu_milliseconds[1:]),
+        "warm_cpu_ms": p50_and_p95(cpu_milliseconds[1:]),
         "rss_anon_mb": memory["RssAnon"],
         "rss_file_mb": memory["RssFile"],
         "torch_imported": "torch" in sys.modules,
     }
     print(json.dumps(figures))
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    p50, p95 = np.percentile(values, [50, 95])
-    return {"p50": round(float(p50), 1), "p95": round(float(p95), 1)}
 
 
 def _memory() -> dict[str, int]:

@@ -6,7 +6,7 @@ vectors are then compared; recall is against comparing every row. One thread.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +14,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from bench.latencies import p50_and_p95
 from bench.report import show_json, show_table
 from bench.tickets import Recombiner, queries
-from enhancer_dagster.search.checks import recall
+from enhancer_dagster.search.checks import NEIGHBOURS, least_scores, recall, share_found
 from enhancer_dagster.search.documents import passage
 from enhancer_dagster.search.encoder import open_encoder
 from enhancer_dagster.search.encoding import encoder_folder
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     import faiss
 
 _QUERIES = 200
-_NEIGHBOURS = 10
 _RESCORED = (100, 250, 500)
 _LISTS = 1024
 _VISITED = (128, 340, 454)
@@ -69,20 +69,16 @@ def _measured(
     size = (scratch / "codes.faiss").stat().st_size
     for index.rescored in _RESCORED:
         share = recall(index, asked)
-        times = _milliseconds(lambda query: index.nearest(query, _NEIGHBOURS), asked)
+        times = _milliseconds(lambda query: index.nearest(query, NEIGHBOURS), asked)
         yield f"codes, {index.rescored} compared again", round(size / 1e6), built, share, *times
-    least = index.exact_best_scores(asked, _NEIGHBOURS).min(axis=1)
+    least = least_scores(index, asked)
     started = time.monotonic()
     lists = _inverted_file(rows, seed)
     built = time.monotonic() - started
     for visited in _VISITED:
         times = _milliseconds(lambda query, n=visited: _of_lists(lists, index, query, n), asked)
-        found = [_of_lists(lists, index, query, visited) for query in asked]
-        share = float(
-            np.mean(
-                [(np.sort(s)[-_NEIGHBOURS:] >= m - 1e-5).mean() for s, m in zip(found, least, strict=True)]
-            )
-        )
+        found = (_of_lists(lists, index, query, visited) for query in asked)
+        share = share_found((np.sort(scores)[-NEIGHBOURS:] for scores in found), least)
         yield f"{visited} of {_LISTS} lists", round(rows.size / 1e6), built, share, *times
 
 
@@ -111,11 +107,11 @@ def _of_lists(
 
 def _milliseconds(
     ask: Callable[[NDArray[np.float32]], object], asked: NDArray[np.float32]
-) -> tuple[float, float]:
+) -> Iterable[float]:
+    """Median and 95th percentile."""
     times: list[float] = []
     for query in asked:
         started = time.perf_counter()
         ask(query)
         times.append((time.perf_counter() - started) * 1000)
-    p50, p95 = np.percentile(times, [50, 95])
-    return float(p50), float(p95)
+    return p50_and_p95(times).values()

@@ -1,6 +1,6 @@
 """What a snapshot must show before it is published. Plain functions that return named results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ COLLAPSED = 0.5
 """A corpus with less than this share of the last build's rows is taken for a failed pull."""
 LEAST_RECALL = 0.98
 _AIMED_RECALL = 0.995  # while calibrating: leaves room for queries that are further from the corpus
-_NEIGHBOURS = 10
+NEIGHBOURS = 10
 _QUERIES = 150
 _QUERIES_EXACT = 10  # where every row is compared there is little to find out
 _ITSELF = 20
@@ -107,7 +107,7 @@ def check_ann_recall(
         name=ANN_RECALL,
         passed=worst >= LEAST_RECALL,
         value=round(worst, 4),
-        expected=f"recall@{_NEIGHBOURS} against exact search of at least {LEAST_RECALL}",
+        expected=f"recall@{NEIGHBOURS} against exact search of at least {LEAST_RECALL}",
         message="; ".join(f"{name}: {value:.4f}" for name, value in recalls.items()),
     )
 
@@ -147,7 +147,7 @@ def calibrate(
     if index.vectors.kind == EXACT:
         return
     queries = _query_vectors(index, documents, encoder, rng)
-    least = _least_scores(index.vectors, queries)
+    least = least_scores(index.vectors, queries)
     rescored = RESCORED
     while rescored < index.vectors.rows and _recall(index.vectors, queries, least, rescored) < _AIMED_RECALL:
         rescored = rescored * 3 // 2
@@ -157,24 +157,35 @@ def calibrate(
 
 def recall(index: VectorIndex, queries: NDArray[np.float32]) -> float:
     """Mean share of the ten exact neighbours that the search proposes; 1 where there is nothing to find."""
-    return _recall(index, queries, _least_scores(index, queries), index.rescored)
+    return _recall(index, queries, least_scores(index, queries), index.rescored)
 
 
-def _least_scores(index: VectorIndex, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+def least_scores(index: VectorIndex, queries: NDArray[np.float32]) -> NDArray[np.float32]:
     """The score of each query's tenth neighbour."""
-    return index.exact_best_scores(queries, _NEIGHBOURS).min(axis=1)
+    return index.exact_best_scores(queries, NEIGHBOURS).min(axis=1)
+
+
+def share_found(
+    scores: Iterable[NDArray[np.float32]], least: NDArray[np.float32], neighbours: int = NEIGHBOURS
+) -> float:
+    """Mean share of exact neighbours that were found; 1 where nothing was asked.
+
+    Args:
+        scores: Of the rows that each query found, at most `neighbours`.
+        least: The score of each query's last neighbour.
+        neighbours: How many there are to find.
+    """
+    # By score, not by row: of equal vectors any one will do. Sums differ in the last digits.
+    shares = [np.sum(found >= last - 1e-5) / neighbours for found, last in zip(scores, least, strict=True)]
+    return float(np.mean(shares)) if shares else 1.0
 
 
 def _recall(
     index: VectorIndex, queries: NDArray[np.float32], least: NDArray[np.float32], rescored: int
 ) -> float:
-    shares: list[float] = []
-    found = index.nearest_of_each(queries, _NEIGHBOURS, rescored, _THREADS) if len(queries) else []
-    for query, least_score, rows in zip(queries, least, found, strict=True):
-        # By score, not by row: of equal vectors any one will do. Sums differ in the last digits.
-        scores = index.scores(query, rows)
-        shares.append(float(np.sum(scores >= least_score - 1e-5)) / min(_NEIGHBOURS, index.rows))
-    return float(np.mean(shares)) if shares else 1.0
+    found = index.nearest_of_each(queries, NEIGHBOURS, rescored, _THREADS) if len(queries) else []
+    scores = [index.scores(query, rows) for query, rows in zip(queries, found, strict=True)]
+    return share_found(scores, least, min(NEIGHBOURS, index.rows))
 
 
 def _query_vectors(
