@@ -23,6 +23,7 @@ from enhancer_dagster.settings import Settings
 BACKLOG = 2048
 GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
+DATE_SECONDS = 1.0
 
 
 def serve(settings: Settings) -> None:
@@ -57,15 +58,16 @@ async def listen(
         stop: Ends it.
         trusted_proxies: `Settings.webhook_trusted_proxies`.
     """
-    servers = {public: _server(bridge.public_app, trusted_proxies), claims: _server(bridge.claim_app, "")}
+    servers = {
+        public: _Server(_config(bridge.public_app, trusted_proxies), stop),
+        claims: _Server(_config(bridge.claim_app, ""), stop),
+    }
     async with bridge.running(), asyncio.TaskGroup() as group:
         for listener, server in servers.items():
             group.create_task(server.serve(sockets=[listener]))
         logger.info("webhooks on {}, claims on {}", public.getsockname()[:2], claims.getsockname()[:2])
         await stop.wait()
         bridge.wakeups.close()
-        for server in servers.values():
-            server.should_exit = True
 
 
 async def _serve_until_signal(
@@ -79,7 +81,18 @@ async def _serve_until_signal(
 
 
 class _Server(uvicorn.Server):
-    """One of several servers on a loop: signals are the process's business."""
+    """One of several servers on a loop: signals are the process's business, and it ends with `stop`."""
+
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def main_loop(self) -> None:
+        """Serve until the end. The inherited loop wakes up ten times a second to look for it."""
+        while not self._stop.is_set():
+            await self.on_tick(counter=0)  # sets the Date header
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), DATE_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
@@ -87,22 +100,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: FastAPI, trusted_proxies: str) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            http=ImpatientProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",  # its warnings are strangers' malformed requests
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(trusted_proxies),
-            forwarded_allow_ips=trusted_proxies,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+def _config(app: FastAPI, trusted_proxies: str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=ImpatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",  # its warnings are strangers' malformed requests
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
 

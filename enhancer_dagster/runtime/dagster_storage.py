@@ -2,8 +2,8 @@
 
 The stock storage opens a connection for every statement, each with its own password exchange; it stores
 every event by itself, and sends a NOTIFY after it, for which PostgreSQL serialises commits, though no part of
-this Dagster listens any more; and it reads the columns of its tables from the catalogue several times a run.
-What is written is the same; `event_batches` says when. In `dagster.yaml`::
+this Dagster listens any more; and it reads the names and columns of its tables from the catalogue several
+times a run and a tick. What is written is the same; `event_batches` says when. In `dagster.yaml`::
 
     storage:
       custom:
@@ -19,16 +19,17 @@ With `should_autocreate_tables: false` nobody looks for the tables at every star
 import os
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg2
 import sqlalchemy
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
 from sqlalchemy import event
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import InvalidatePoolError
 
 from enhancer_dagster.runtime.event_batches import BatchingEventLogStorage
@@ -47,25 +48,52 @@ TRUSTED_IDLE_SECONDS = 5.0
 """A connection unused for longer is asked whether it still works before it is handed out."""
 
 
+class KnownSchema:
+    """What was found in a database's schema. It does not go away, so nobody looks for it again."""
+
+    def __init__(self) -> None:
+        self._found: set[str] = set()
+
+    def has(self, name: str, look: Callable[[], bool]) -> bool:
+        """Whether `look` finds what is called `name`, or has found it before."""
+        if name not in self._found and look():
+            self._found.add(name)
+        return name in self._found
+
+
 class RememberingRunStorage(PostgresRunStorage):
-    """`PostgresRunStorage` that looks at its tables' columns once: they do not go away."""
+    """`PostgresRunStorage` that looks at its tables' columns once."""
 
     def __init__(self, postgres_url: str, token_provider: "PgTokenProvider | None") -> None:
         super().__init__(postgres_url, should_autocreate_tables=False, token_provider=token_provider)
-        self._known_columns: set[str] = set()
+        self._schema = KnownSchema()
 
     def has_run_stats_index_cols(self) -> bool:
         """Whether the table of runs has start and end times."""
-        return self._remembered("run_stats", super().has_run_stats_index_cols)
+        return self._schema.has("run_stats", super().has_run_stats_index_cols)
 
     def has_backfill_id_column(self) -> bool:
         """Whether the table of runs has the id of a backfill."""
-        return self._remembered("backfill_id", super().has_backfill_id_column)
+        return self._schema.has("backfill_id", super().has_backfill_id_column)
 
-    def _remembered(self, name: str, look: Callable[[], bool]) -> bool:
-        if name not in self._known_columns and look():
-            self._known_columns.add(name)
-        return name in self._known_columns
+
+class RememberingScheduleStorage(PostgresScheduleStorage):
+    """`PostgresScheduleStorage` that looks for its tables once, where the stock one does at every tick."""
+
+    def __init__(self, postgres_url: str, token_provider: "PgTokenProvider | None") -> None:
+        super().__init__(postgres_url, should_autocreate_tables=False, token_provider=token_provider)
+        self._schema = KnownSchema()
+
+    def has_built_index(self, migration_name: str) -> bool:
+        """Whether the data migration of this name has been done."""
+        return self._schema.has(migration_name, partial(super().has_built_index, migration_name))
+
+    def has_instigators_table(self) -> bool:
+        """Whether sensors and schedules have a table of their own."""
+        return self._schema.has("instigators", super().has_instigators_table)
+
+    def _has_instigators_table(self, conn: Connection) -> bool:
+        return self._schema.has("instigators", partial(super()._has_instigators_table, conn))
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -82,6 +110,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         super().__init__(url, should_autocreate_tables, inst_data, token_provider)
         self._run_storage = RememberingRunStorage(url, token_provider)
         self._event_log_storage = BatchingEventLogStorage(url, token_provider)
+        self._schedule_storage = RememberingScheduleStorage(url, token_provider)
         engine = pooled_engine(url, token_provider, os.getpid())
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine

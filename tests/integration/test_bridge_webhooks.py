@@ -6,6 +6,8 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from uuid import UUID, uuid4
 
 import httpx
@@ -112,6 +114,15 @@ def test_strangers_learn_nothing(bridge: RunningBridge) -> None:
         (401, answers[0].content, str(sorted(answers[0].headers.items())))
     }
     assert bridge.count("jobs") == bridge.count("quarantine") == 0
+
+
+def test_an_answer_bears_the_time_at_which_it_was_given(bridge: RunningBridge) -> None:
+    dates = []
+    for pause in (0.0, 2.2):
+        time.sleep(pause)
+        dates.append(parsedate_to_datetime(bridge.send().headers["date"]))
+    assert abs(datetime.now(UTC) - dates[1]) < timedelta(seconds=3)
+    assert dates[0] < dates[1]
 
 
 @pytest.mark.parametrize(

@@ -116,13 +116,31 @@ def test_everything_is_stored_in_the_order_in_which_it_happened(observed: Observ
     assert observed.instance.get_latest_materialization_event(dg.AssetKey("thing")) is not None
 
 
-def test_a_step_costs_one_insert(observed: Observed) -> None:
-    inserts: list[str] = []
+def noted_statements(observed: Observed) -> list[str]:
+    """What is sent to the database from now on."""
+    statements: list[str] = []
 
     @sqlalchemy.event.listens_for(observed.storage._engine, "before_cursor_execute")
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT INTO event_logs"):
-            inserts.append(statement)
+        statements.append(statement)
+
+    return statements
+
+
+def test_sensors_cost_no_look_into_the_catalogue_after_the_first(observed: Observed) -> None:
+    def look() -> None:
+        observed.instance.all_instigator_state()
+        observed.instance.get_ticks("origin", "selector")
+
+    look()
+    statements = noted_statements(observed)
+    look()
+    assert statements
+    assert not [statement for statement in statements if "pg_catalog" in statement]
+
+
+def test_a_step_costs_one_insert(observed: Observed) -> None:
+    statements = noted_statements(observed)
 
     @dg.job(executor_def=dg.in_process_executor)
     def steps() -> None:
@@ -132,6 +150,7 @@ def test_a_step_costs_one_insert(observed: Observed) -> None:
 
     result = steps.execute_in_process(instance=observed.instance)
     assert len(observed.events(result.run_id)) > 15
+    inserts = [statement for statement in statements if statement.startswith("INSERT INTO event_logs")]
     assert len(inserts) <= 3 + 2, "one a step, one for the run's start and one for its end"
 
 

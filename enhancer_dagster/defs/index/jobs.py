@@ -16,7 +16,6 @@ MAX_RUNTIME_SECONDS = 6 * 3600
 rebuild_index_job = dg.define_asset_job(
     "rebuild_index_job",
     selection=dg.AssetSelection.groups(GROUP),
-    partitions_def=TENANTS,
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "dagster/priority": "-1"},
     description="Pulls what changed from one tenant's service desk and publishes a new index.",
