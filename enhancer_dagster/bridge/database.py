@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from enhancer_dagster.database import note_return, seems_alive
+from enhancer_dagster.database import note_use, seems_alive
 from enhancer_dagster.domain.errors import DatabaseUnavailableError
 
 Connection = psycopg.AsyncConnection[DictRow]
@@ -79,7 +79,6 @@ class AsyncDatabase:
             max_idle=120,
             max_waiting=200,
             configure=_configure,
-            reset=_note_return,
             check=_verify_idle,
             # The pool doubles its pauses between attempts; a new request starts a fresh one instead.
             reconnect_timeout=1,
@@ -107,6 +106,7 @@ class AsyncDatabase:
         try:
             async with self._pool.connection(timeout=POOL_WAIT_SECONDS) as connection:
                 yield connection
+                note_use(connection)
         except psycopg.Error as error:
             if isinstance(error, PoolTimeout):
                 self._away_until = clock() + AWAY_SECONDS
@@ -171,10 +171,6 @@ async def _configure(connection: Connection) -> None:
         "SELECT set_config(name, value, false) FROM json_each_text(%s) AS setting (name, value)",
         [Json(SETTINGS)],
     )
-
-
-async def _note_return(connection: Connection) -> None:
-    note_return(connection)
 
 
 async def _verify_idle(connection: Connection) -> None:

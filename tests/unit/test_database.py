@@ -6,7 +6,7 @@ import psycopg
 from pydantic import SecretStr
 
 from enhancer_dagster.bridge.database import AsyncDatabase, Connection
-from enhancer_dagster.database import Database, note_return, seems_alive
+from enhancer_dagster.database import Database, note_use, seems_alive
 
 CUT = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -19,16 +19,16 @@ def cut_connections(url: SecretStr) -> None:
         connection.execute(CUT)
 
 
-def test_a_connection_that_was_just_returned_is_trusted(database_url: SecretStr) -> None:
+def test_a_connection_that_was_just_used_is_trusted(database_url: SecretStr) -> None:
     with psycopg.connect(database_url.get_secret_value()) as connection:
         assert not seems_alive(connection), "nobody has said when it was used"
-        note_return(connection)
+        note_use(connection)
         assert seems_alive(connection)
 
 
 def test_one_that_the_server_has_closed_is_not(database_url: SecretStr) -> None:
     with psycopg.connect(database_url.get_secret_value()) as connection:
-        note_return(connection)
+        note_use(connection)
         cut_connections(database_url)
         assert not seems_alive(connection)
 
