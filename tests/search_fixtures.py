@@ -1,18 +1,12 @@
 """Content for small indexes, shared by the tests of the search."""
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from enhancer_dagster.domain.tickets import Asset
 from enhancer_dagster.search.content import IndexContent
 from enhancer_dagster.search.documents import Document
-from enhancer_dagster.search.export import exported_encoder
-from enhancer_dagster.search.model_source import find_model
-from enhancer_dagster.search.settings import DEFAULT_MODEL
 from enhancer_dagster.simulator.simulator import Simulator
 
 PROBLEMS = (
@@ -67,15 +61,6 @@ def solved(desk: Simulator, subject: str, body: str, resolution: str) -> str:
     ticket_id = desk.add_ticket(subject, body, announce=False).ticket_id
     desk.edit_ticket(ticket_id, status="Closed", resolution=resolution)
     return ticket_id
-
-
-def shared_encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the default model's exported encoder, made once for all workers of a test run."""
-    base = tmp_path_factory.getbasetemp()
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = run / "search-encoders"
-    exported_encoder(find_model(DEFAULT_MODEL), folder)
-    return folder
 
 
 def new_work_dir(folder: Path, encoders: Path) -> Path:

@@ -17,7 +17,7 @@ from enhancer_dagster.simulator.seed import sample_seed
 from enhancer_dagster.simulator.server import RunningSimulator, running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
 from tests.live import LiveSystem, eventually
-from tests.search_fixtures import PROBLEMS, new_work_dir, shared_encoders, solved
+from tests.search_fixtures import PROBLEMS, new_work_dir, solved
 
 on_the_live_system = pytest.mark.xdist_group("live")
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "enhancer"}
@@ -253,9 +253,9 @@ def test_a_pull_that_fails_says_why_in_sdps_words_and_the_next_goes_on(live: Liv
 
 
 def test_new_tickets_of_the_sample_are_offered_what_was_written_for_them(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path, encoders: Path
 ) -> None:
-    found = offered(tmp_path / "index", new_work_dir(tmp_path / "work", shared_encoders(tmp_path_factory)))
+    found = offered(tmp_path / "index", new_work_dir(tmp_path / "work", encoders))
     assert found["new_tickets"] == 30
     assert found["related_ticket"] >= 27
     assert found["article"] >= 20

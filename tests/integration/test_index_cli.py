@@ -10,7 +10,7 @@ import pytest
 from enhancer_dagster.search.build import build_index
 from enhancer_dagster.simulator.server import running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
-from tests.search_fixtures import PROBLEMS, content, new_work_dir, shared_encoders, solved, ticket, tickets
+from tests.search_fixtures import PROBLEMS, content, new_work_dir, solved, ticket, tickets
 from tests.shell import ENHANCER
 
 PRINTER = ("--subject", "Printer prints nothing", "The printer on floor two is silent, ask 10.0.1.100")
@@ -44,9 +44,9 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def installed(encoders: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     folder = tmp_path_factory.mktemp("installed")
-    new_work_dir(folder / "index-work", shared_encoders(tmp_path_factory))
+    new_work_dir(folder / "index-work", encoders)
     installation = Installation(folder)
     installation.build()
     return installation
@@ -104,10 +104,8 @@ def test_a_tenant_without_an_index_is_told_who_has_one(
     assert "enhancer index build --tenant amce" in said
 
 
-def test_status_tells_what_there_is_and_rollback_takes_a_build_back(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    new_work_dir(tmp_path / "index-work", shared_encoders(tmp_path_factory))
+def test_status_tells_what_there_is_and_rollback_takes_a_build_back(tmp_path: Path, encoders: Path) -> None:
+    new_work_dir(tmp_path / "index-work", encoders)
     installation = Installation(tmp_path)
     assert json.loads(installation.enhancer("index", "status", "--json")) == []
     old, new = installation.build(), installation.build("new")
@@ -124,11 +122,11 @@ def test_status_tells_what_there_is_and_rollback_takes_a_build_back(
 
 
 def test_an_index_is_built_and_measured_where_no_system_runs(
-    open_folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    open_folder: Path, tmp_path: Path, encoders: Path
 ) -> None:
     folder = open_folder / "index-by-hand"
     folder.mkdir(mode=0o711)
-    new_work_dir(folder / "index-work", shared_encoders(tmp_path_factory))
+    new_work_dir(folder / "index-work", encoders)
     installation, desk = Installation(folder), Simulator()
     for problem in PROBLEMS:
         solved(desk, *problem)

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from enhancer_dagster.search.location import TenantLocation
 from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.simulator.server import running_simulator
 from enhancer_dagster.simulator.simulator import Simulator
 from tests.live import LiveSystem, eventually, live_system
-from tests.search_fixtures import PROBLEMS, new_work_dir, shared_encoders, solved
+from tests.search_fixtures import PROBLEMS, new_work_dir, solved
 
 EVERY_MINUTE = "* * * * *"
 SECONDS = 240.0
@@ -18,11 +16,11 @@ SECONDS = 240.0
 
 
 def test_a_ticket_that_was_solved_is_offered_after_the_schedules_next_tick(
-    open_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    open_folder: Path, encoders: Path
 ) -> None:
     home = open_folder / "schedule"
     home.mkdir()
-    new_work_dir(home / "index-work", shared_encoders(tmp_path_factory))
+    new_work_dir(home / "index-work", encoders)
     desk = Simulator()
     for problem in PROBLEMS[:4]:
         solved(desk, *problem)

@@ -26,7 +26,7 @@ from enhancer_dagster.simulator.api.solutions import put_solution
 from enhancer_dagster.simulator.records import Asset
 from tests.llm_server import Asked, cites, fails, says
 from tests.pipeline import Pipeline, running_pipeline
-from tests.search_fixtures import new_work_dir, shared_encoders
+from tests.search_fixtures import new_work_dir
 
 IN_TICKET, IN_SUBJECT = "T1cket!canary", "Subj3ct!canary"
 IN_RESOLUTION, IN_OLD_SUBJECT, IN_OLD_BODY = "Res0lution!canary", "0ldSubject!canary", "0ldBody!canary"
@@ -82,9 +82,11 @@ class Masking:
 
 
 @pytest.fixture(scope="module")
-def masking(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Masking]:
+def masking(
+    postgres: EmbeddedPostgres, encoders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Masking]:
     folder = tmp_path_factory.mktemp("masking")
-    work = new_work_dir(folder / "work", shared_encoders(tmp_path_factory))
+    work = new_work_dir(folder / "work", encoders)
     logged: list[str] = []
     sink = logger.add(lambda message: logged.append(f"{message} {message.record['extra']}"), level="DEBUG")
     with running_pipeline(postgres) as pipeline:

@@ -26,14 +26,14 @@ from enhancer_dagster.search.model_source import DEFAULT_SHA256, ModelSource, fi
 from enhancer_dagster.search.parity_texts import PARITY_TEXTS
 from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.search.settings import DEFAULT_MODEL, BuildSettings
-from tests.search_fixtures import content, shared_encoders
+from tests.search_fixtures import content
 
 TEXTS = ["printer prints nothing", "password was forgotten by the user", "vpn", "a" * 50, ""]
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shared_encoders(tmp_path_factory) / find_model(DEFAULT_MODEL).key
+def exported(encoders: Path) -> Path:
+    return encoders / find_model(DEFAULT_MODEL).key
 
 
 @pytest.fixture(scope="session")

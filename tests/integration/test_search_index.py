@@ -22,7 +22,7 @@ from enhancer_dagster.search.publish import roll_back
 from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.search.settings import BuildSettings, SearchSettings
 from tests.live import eventually
-from tests.search_fixtures import content, new_work_dir, shared_encoders, ticket, tickets
+from tests.search_fixtures import content, new_work_dir, ticket, tickets
 
 EAGER = SearchSettings(refresh_seconds=0)
 PRINTER = ("Printer prints nothing", "The printer on floor two is silent, its queue is full")
@@ -52,11 +52,6 @@ class Place:
 
     def folder(self, report: BuildReport) -> Path:
         return TenantLocation(self.location, "acme").snapshot(report.manifest.snapshot_id)
-
-
-@pytest.fixture(scope="session")
-def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shared_encoders(tmp_path_factory)
 
 
 @pytest.fixture

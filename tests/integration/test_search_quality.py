@@ -17,14 +17,9 @@ from enhancer_dagster.search.quality import evaluate, sample_neighbours
 from enhancer_dagster.search.settings import SearchSettings
 from enhancer_dagster.search.snapshot import TICKETS, Snapshot
 from enhancer_dagster.search.status import index_status, open_snapshot
-from tests.search_fixtures import content, new_work_dir, shared_encoders, tickets
+from tests.search_fixtures import content, new_work_dir, tickets
 
 SETTINGS = SearchSettings()
-
-
-@pytest.fixture(scope="session")
-def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shared_encoders(tmp_path_factory)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from enhancer_dagster.search.documents import Document
 from enhancer_dagster.search.query import SnapshotSearch
 from enhancer_dagster.search.settings import BuildSettings, SearchSettings
 from tests.factories import NOW, make_record, make_tenant
-from tests.search_fixtures import ARTICLES, PROBLEMS, new_work_dir, shared_encoders, ticket
+from tests.search_fixtures import ARTICLES, PROBLEMS, new_work_dir, ticket
 
 TENANTS = ("acme", "acme-2", "acme_2")
 """Ids that a careless prefix, pattern or file name would mix up."""
@@ -97,9 +97,11 @@ def token_of(tenant_id: str) -> AccessToken:
 
 
 @pytest.fixture(scope="module")
-def installation(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def installation(
+    postgres: EmbeddedPostgres, encoders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Installation:
     folder: Path = tmp_path_factory.mktemp("tenants-apart")
-    work = new_work_dir(folder / "work", shared_encoders(tmp_path_factory))
+    work = new_work_dir(folder / "work", encoders)
     url = postgres.create_database("tenants_apart", template="template_enhancer")
     database, cipher = Database(url), Cipher(generate_key())
     made = Installation(
