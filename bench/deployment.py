@@ -85,6 +85,21 @@ class Deployment:
         self.announce(tickets)
         return self.finish(tickets)
 
+    def enhance_spaced(self, count: int, every: float) -> list[Outcome]:
+        """All of it for `count` tickets, one every so many seconds.
+
+        Each is opened right before its webhook: one that is known to the service desk for minutes is found by
+        `missed_ticket_sensor`, which is another way with another duration.
+        """
+        came: list[dict[str, Any]] = []
+        started = time.monotonic()
+        for number in range(1, count + 1):
+            tickets = self.prepare(1)
+            self.announce(tickets)
+            came += tickets
+            time.sleep(max(0.0, started + number * every - time.monotonic()))
+        return self.finish(came)
+
     def _send(self, tickets: Sequence[dict[str, Any]]) -> None:
         tenant = self.tenant
         sender = WebhookSender(self.settings.webhook_base, tenant.tenant_id, tenant.webhook_secrets[0])

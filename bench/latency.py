@@ -8,7 +8,7 @@ each.
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -48,9 +48,9 @@ def measure(live: Deployment, tickets: int, rounds: int) -> Latencies:
     Raises:
         SystemExit: A ticket was not completed.
     """
-    idle = _spaced(live, tickets)
+    idle = live.enhance_spaced(tickets, TICKET_SECONDS)
     live.services.delay(llm=LLM_SECONDS, desk=DESK_SECONDS)
-    with_llm = _spaced(live, tickets)
+    with_llm = live.enhance_spaced(tickets, TICKET_SECONDS)
     live.services.delay()
     pair = [outcome for _ in range(rounds) for outcome in _close_together(live)[1:]]
     return {
@@ -72,27 +72,7 @@ def completed(outcomes: Sequence[Outcome]) -> Iterable[Outcome]:
     return outcomes
 
 
-def _spaced(live: Deployment, count: int) -> list[Outcome]:
-    return live.finish(_come_one_by_one(live, count, TICKET_SECONDS))
-
-
 def _close_together(live: Deployment) -> list[Outcome]:
-    outcomes = live.finish(_come_one_by_one(live, PAIR_SIZE, PAIR_SECONDS))
+    outcomes = live.enhance_spaced(PAIR_SIZE, PAIR_SECONDS)
     time.sleep(TICKET_SECONDS)
     return outcomes
-
-
-def _come_one_by_one(live: Deployment, count: int, every: float) -> list[dict[str, Any]]:
-    """Open a ticket and announce it, every so many seconds.
-
-    Each is opened right before its webhook: one that is known to the service desk for minutes is found by
-    `missed_ticket_sensor`, which is another way with another duration.
-    """
-    came: list[dict[str, Any]] = []
-    started = time.monotonic()
-    for number in range(1, count + 1):
-        tickets = live.prepare(1)
-        live.announce(tickets)
-        came += tickets
-        time.sleep(max(0.0, started + number * every - time.monotonic()))
-    return came

@@ -4,7 +4,6 @@ The hosts are network namespaces of this machine, so that they share its cores: 
 distribution costs, not what it brings.
 """
 
-import time
 from typing import Annotated, Any
 
 import typer
@@ -55,12 +54,8 @@ def measure(tickets: int, spaced: int, burst: int) -> dict[str, Any]:
 
 
 def _latency(live: Deployment, count: int) -> dict[str, float]:
-    tickets = live.prepare(count)
-    for ticket in tickets:
-        started = time.monotonic()
-        live.announce([ticket])
-        time.sleep(max(0.0, TICKET_SECONDS - (time.monotonic() - started)))
-    return p50_and_p95([outcome.to_end for outcome in completed(live.finish(tickets))])
+    outcomes = live.enhance_spaced(count, TICKET_SECONDS)
+    return p50_and_p95([outcome.to_end for outcome in completed(outcomes)])
 
 
 def _burst(live: Deployment, count: int) -> dict[str, float]:
