@@ -7,6 +7,7 @@ from bench import (
     burst,
     database,
     encoder,
+    failures,
     growth,
     idle,
     index,
@@ -46,6 +47,7 @@ app.command("index")(index.main)
 app.command("vectors")(vectors.main)
 app.command("redaction")(redaction.main)
 app.command("chaos")(chaos.main)
+app.command("failures")(failures.main)
 app.command("repeat", context_settings={"ignore_unknown_options": True})(repeat.main)
 app.command("hosts")(hosts.main)
 

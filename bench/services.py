@@ -61,6 +61,11 @@ class Services:
         shown = self._desk.get(f"/requests/{ticket_id}").raise_for_status().json()
         return shown["request"]["description"] or ""
 
+    def refuse_a_write(self) -> None:
+        """Have the service desk answer the next change of a ticket with 404."""
+        fault = {"kind": "status", "status": 404, "method": "PUT", "times": 1}
+        self._admin.post("/faults", json=fault).raise_for_status()
+
     def tell_of_changes(self, url: str, secret: SecretStr) -> None:
         """Have the service desk send a webhook whenever a ticket is edited, by us too."""
         target = {

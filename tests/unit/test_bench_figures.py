@@ -12,6 +12,7 @@ from bench.burst import Burst, rate, with_default
 from bench.chaos.boundaries import AT_THE_DOOR, PROCESSES
 from bench.chaos.command import Plan
 from bench.chaos.killer import Track
+from bench.failures import Struck
 from bench.language_model import answer_to
 from bench.latencies import p50_and_p95, percentile
 from bench.latency import completed
@@ -81,6 +82,23 @@ class TestBurst:
         compared = with_default(Burst(200, 200, 12.0, 0.15, 2000), 0.3)
         assert (compared.default_tickets_per_s, compared.ratio) == (0.3, 40.0)
         assert with_default(compared, 0.0).ratio is None
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("recorded", "next_started", "state", "is_late"),
+        [
+            (59.9, 90.0, "completed", False),
+            (60.1, 90.0, "completed", True),
+            (None, 90.0, "completed", True),
+            (None, None, "dead", True),
+            (None, None, "completed", False),
+        ],
+    )
+    def test_an_attempt_that_failed_is_to_be_recorded_within_a_minute(
+        self, recorded: float | None, next_started: float | None, state: str, is_late: bool
+    ) -> None:
+        assert Struck("killed", recorded, 0.1, next_started, None, state).is_late is is_late
 
 
 class TestUsage:
