@@ -37,8 +37,9 @@ def configure_logging(level: str = "INFO") -> None:
 
 def _write_line(message: "Message") -> None:
     record = message.record
+    text = str(message).rstrip("\n")
     line = {
-        "text": str(message).rstrip("\n"),
+        "text": _masked(text) if record["exception"] else text,
         "record": {
             "time": record["time"].isoformat(),
             "level": record["level"].name,
@@ -47,3 +48,11 @@ def _write_line(message: "Message") -> None:
         },
     }
     sys.stderr.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
+
+
+def _masked(traceback: str) -> str:
+    """`traceback` without credentials: its last line is in nobody's words, and may quote a ticket."""
+    # Detectors take 40 ms to load, which most processes never need.
+    from enhancer_dagster.domain.redaction import without_credentials
+
+    return without_credentials(traceback)

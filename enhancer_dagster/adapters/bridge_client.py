@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from pydantic import SecretStr, TypeAdapter
+from pydantic import SecretStr, TypeAdapter, ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from enhancer_dagster.domain.errors import (
@@ -320,8 +320,12 @@ def _error(status: int, detail: str) -> Exception:
 def _read(adapter: TypeAdapter[Any], content: dict[str, Any], key: str | None = None) -> Any:
     try:
         return adapter.validate_python(content[key] if key else content)
-    except (KeyError, ValueError) as error:
-        raise BridgeUnavailableError(f"the bridge's answer cannot be read: {error}") from error
+    except ValidationError as error:
+        # The values, which its words and a cause would show, are a ticket's text.
+        fields = ", ".join(".".join(str(part) for part in one["loc"]) for one in error.errors())
+        raise BridgeUnavailableError(f"the bridge's answer cannot be read: {fields}") from None
+    except KeyError as error:
+        raise BridgeUnavailableError(f"the bridge's answer cannot be read: it lacks {error}") from error
 
 
 def _job(row: dict[str, Any]) -> JobRow:

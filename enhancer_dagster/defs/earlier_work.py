@@ -56,5 +56,6 @@ def _read(model: type[Model], stored: Any) -> Model | None:
     try:
         return model.model_validate(stored)
     except ValidationError as error:
-        logger.warning("what an earlier run stored cannot be used: {}", error)
+        # Its words would quote the ticket's text.
+        logger.warning("what an earlier run stored cannot be used: {} fields differ", error.error_count())
         return None

@@ -60,6 +60,7 @@ class Fault(BaseModel):
         status: HTTP status of the kind `status`.
         seconds: Of `slow`, `drip` and the timeouts; None: 60, a byte a second for `drip`.
         retry_after: Value of a `Retry-After` header, in seconds.
+        message: What the kind `status` says, in place of SDP's own words.
         fields: Fields that a `warning` names.
     """
 
@@ -75,6 +76,7 @@ class Fault(BaseModel):
     status: int = Field(default=503, ge=400, le=599)
     seconds: float | None = Field(default=None, ge=0)
     retry_after: int | None = Field(default=None, ge=0)
+    message: str | None = None
     fields: tuple[str, ...] = ("technician", "resolution")
 
     @property
@@ -165,6 +167,8 @@ def refusal_answer(fault: Fault, edition: Edition) -> Answer:
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     if fault.kind is FaultKind.THROTTLE:
         return throttled(edition, headers)
+    if fault.message is not None:
+        return Refusal(fault.status, 4001, fault.message).answer(headers)
     known = {401: unauthorized_refusal, 403: forbidden, 404: not_found}
     if fault.status in known:
         return known[fault.status]().answer(headers)

@@ -1,4 +1,4 @@
-"""Marked secrets in every setting and tenant, and in a ticket: nobody finds one where it does not belong.
+"""Marked secrets in settings, tenants, a ticket and error messages: none is where it does not belong.
 
 All rows of both databases are read, all files but the secrets' own and PostgreSQL's, and the UI's API.
 """
@@ -14,8 +14,10 @@ import psycopg
 import pytest
 from psycopg import sql
 from pydantic import HttpUrl, SecretStr
+from starlette.responses import JSONResponse
 
 from enhancer_dagster.domain.tenants import Edition, ServiceDeskConnection, Tenant
+from enhancer_dagster.simulator.faults import Fault, FaultKind
 from tests.factories import make_tenant
 from tests.live import LiveSystem, live_system
 from tests.llm_server import cites, fails
@@ -23,7 +25,8 @@ from tests.llm_server import cites, fails
 LLM_KEY, CLAIM_TOKEN, TECHNICIAN_KEY = "canary-llm-key", "canary-claim-token", "canary-technician-key"
 CLIENT_SECRET, REFRESH_TOKEN = "canary-client-secret", "canary-refresh-token"
 HOOK = f"whsec_{b64encode(b'canary-of-a-webhook-secret-1').decode()}"
-IN_TICKET = "Canary!1n-Ticket"
+IN_TICKET, IN_ERROR = "Canary!1n-Ticket", "Canary!1n-Error"
+REFUSED = f"the text 'My password is {IN_ERROR}' is not valid"
 DESCRIPTION = f"<p>The VPN drops. My password is {IN_TICKET}</p>"
 
 RUNS = """query { runsOrError { ... on Runs { results { runId runConfigYaml tags { key value }
@@ -78,17 +81,22 @@ def watched(open_folder: Path) -> Iterator[Watched]:
         assert all(kept)
         yield Watched(
             live, folder,
-            (LLM_KEY, CLAIM_TOKEN, TECHNICIAN_KEY, CLIENT_SECRET, REFRESH_TOKEN, HOOK, *kept),
+            (LLM_KEY, CLAIM_TOKEN, TECHNICIAN_KEY, CLIENT_SECRET, REFRESH_TOKEN, HOOK, IN_ERROR, *kept),
         )  # fmt: skip
 
 
 def work(live: LiveSystem) -> None:
-    """A ticket with AI, one without, one whose service desk refuses the key, one in an unreachable cloud."""
+    """A ticket with AI, others without, some that the service desk refuses, one in an unreachable cloud."""
     good = live.add_tenant()
     live.llm.answer = cites()
     enhance(live, good, "completed")
     live.llm.answer = fails(401)
     enhance(live, good, "completed")
+    live.llm.answer = lambda _: JSONResponse({"error": {"message": REFUSED}}, 400)
+    row = enhance(live, good, "completed", fault={"method": "GET", "status": 503, "retry_after": 60})
+    assert "the text 'My password is [PASSWORD" in row["enhancement"], "the section says what went wrong"
+    row = enhance(live, good, "failed", fault={"method": "PUT", "status": 400})
+    assert "the text 'My password is [PASSWORD" in row["error_message"]
     url = HttpUrl(live.desk.url)
     refused = ServiceDeskConnection(edition=Edition.ONPREM, base_url=url, api_key=SecretStr(TECHNICIAN_KEY))
     cloud = ServiceDeskConnection(
@@ -101,8 +109,13 @@ def work(live: LiveSystem) -> None:
         enhance(live, tenant, "failed")
 
 
-def enhance(live: LiveSystem, tenant: Tenant, *statuses: str) -> dict[str, Any]:
+def enhance(
+    live: LiveSystem, tenant: Tenant, *statuses: str, fault: dict[str, Any] | None = None
+) -> dict[str, Any]:
     ticket_id = live.new_ticket("VPN drops", DESCRIPTION)
+    if fault:
+        what = {"kind": FaultKind.STATUS, "ticket": ticket_id, "times": 1, "message": REFUSED}
+        live.desk.simulator.faults.add(Fault.model_validate(what | fault))
     answer = live.send(tenant, ticket_id, description=DESCRIPTION)
     assert answer.status_code == 202, answer.text
     return live.row(answer.json()["correlation_id"], *statuses)

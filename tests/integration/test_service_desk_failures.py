@@ -270,3 +270,12 @@ def test_no_secret_in_errors_logs_and_reprs(
     assert lines
     assert server.seen[0].headers["authtoken"] == KEY
     assert all(KEY not in text for text in [*texts, *lines])
+
+
+def test_what_is_no_http_in_an_answer_is_not_quoted_with_its_credentials(
+    server: ScriptedServer, desk: ServiceDeskPlus, deadline: Deadline
+) -> None:
+    server.on("GET", "requests/42", Reply(headers={"My password is Canary!1n-Header": "x"}))
+    with pytest.raises(ServiceDeskUnavailableError, match="header") as caught:
+        desk.ticket("42", deadline)
+    assert "Canary!1n-Header" not in "".join(traceback.format_exception(caught.value))

@@ -208,6 +208,7 @@ def test_the_database_holds_no_readable_token(
     [
         (Reply(200, {"error": "invalid_code"}), ServiceDeskUnauthorizedError),
         (Reply(200, {"error": "invalid_client"}), ServiceDeskUnauthorizedError),
+        (Reply(400, {"error": "no client has the-client-secret"}), ServiceDeskUnauthorizedError),
         (
             Reply(
                 400,

@@ -1,6 +1,7 @@
 """What the pipeline's side makes of the bridge's answers."""
 
 import json
+import traceback
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -113,6 +114,14 @@ def test_a_wrong_token_is_a_matter_of_configuration() -> None:
 def test_an_answer_that_is_none_counts_as_no_answer(answer: httpx.Response) -> None:
     with pytest.raises(BridgeUnavailableError):
         Bridge(answer).client().claim(1, 0)
+
+
+def test_an_answer_that_cannot_be_read_is_not_quoted() -> None:
+    claim = {"job": {"description": "My password is Canary!1n-Answer"}, "attempt": "Canary!1n-Answer"}
+    with pytest.raises(BridgeUnavailableError, match=r"0\.attempt") as failed:
+        Bridge(httpx.Response(200, json={"jobs": [claim]})).client().claim(1, 0)
+    shown = "".join(traceback.format_exception(failed.value))
+    assert "Canary!1n-Answer" not in shown
 
 
 def test_what_the_bridge_finds_wrong_is_said() -> None:

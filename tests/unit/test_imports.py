@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "definitions": {"defs"} | TOP,
     "migrations": {"migrations"},
     "settings": {"domain"},
-    "logs": set(),
+    "logs": {"domain"},
     "database": {"domain"},
 }
 WITH_DAGSTER = ("defs", "runtime", "definitions", "cli")

@@ -73,6 +73,11 @@ def test_answers_that_mean_an_error(answer: Answer, exchange: Exchange, error: t
             Answer(302, b"", location="https://login.example.org/?token=s3cret"),
             "redirected to login.example.org",
         ),
+        (
+            Answer(302, b"", location="https://someone:s3cret@login.example.org/"),
+            "redirected to login.example.org",
+        ),
+        (Answer(302, b"", location="https://[half"), "redirected to another page"),
         (Answer(302, b"", location="/j_security_check"), "redirected to another page"),
     ],
 )
@@ -107,6 +112,12 @@ def test_a_secret_that_the_answer_repeats_is_not_repeated() -> None:
     assert "6F2A" not in str(caught.value)
     assert "is unknown" in str(caught.value)
     assert "6F2A" not in repr(exchange)
+
+
+def test_a_credential_that_the_answer_quotes_is_not_repeated() -> None:
+    with pytest.raises(ServiceDeskRefusedError) as caught:
+        payload_of(said(400, 4001, "the text 'My password is Canary!1n-Error' is not valid"), READ, NOW)
+    assert "the text 'My password is [PASSWORD]' is not valid" in str(caught.value)
 
 
 def test_very_long_words_are_cut() -> None:

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, ValidationError
 from enhancer_dagster.domain.errors import LanguageModelRefusedError, LanguageModelUnavailableError
 from enhancer_dagster.domain.outcomes import Usage
 from enhancer_dagster.domain.ports import Completion
-from enhancer_dagster.domain.text import shorten, without_hidden
+from enhancer_dagster.domain.redaction import without_credentials
+from enhancer_dagster.domain.text import shorten
 
 MOST_ANSWER_BYTES = 1_000_000
 LONGEST_MODEL_NAME = 100
@@ -87,7 +88,7 @@ def completion_of(body: bytes, asked_model: str, provider: str, seconds: float) 
         finish_reason=choice.finish_reason,
         usage=Usage(
             provider=provider,
-            model=shorten(without_hidden(answer.model or ""), LONGEST_MODEL_NAME) or asked_model,
+            model=shorten(without_credentials(answer.model or ""), LONGEST_MODEL_NAME) or asked_model,
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
             cost_usd=spent.cost,

@@ -12,9 +12,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from enhancer_dagster.adapters.service_desk.wire import Answer, Exchange
+from enhancer_dagster.adapters.service_desk.words import quotable
 from enhancer_dagster.domain.errors import (
     EnhancerError,
     ServiceDeskRefusedError,
@@ -23,14 +22,12 @@ from enhancer_dagster.domain.errors import (
     ServiceDeskUnavailableError,
     WriteOutcomeUnknownError,
 )
-from enhancer_dagster.domain.text import shorten, storable
 
 Payload = Mapping[str, Any]
 
 _NO_SUCH_RECORD = 4007
 _TOO_MANY_CALLS = 4015
 _THROTTLED_ON_PREMISES = "maximum access limit for the page is exceeded"
-_MOST_WORDS = 500
 
 
 class MissingRecordError(ServiceDeskRefusedError):
@@ -92,9 +89,17 @@ def _refusal(answer: Answer, payload: Payload, exchange: Exchange, now: datetime
     if answer.status == HTTPStatus.NOT_FOUND and _NO_SUCH_RECORD in codes:
         return MissingRecordError(said)
     if answer.status < HTTPStatus.BAD_REQUEST:
-        target = urlsplit(answer.location or "").netloc or "another page"
+        target = _host_of(answer.location or "") or "another page"
         return ServiceDeskRefusedError(f"{said}: redirected to {target}; check the service desk's address")
     return ServiceDeskRefusedError(said)
+
+
+def _host_of(location: str) -> str:
+    """The host that a redirect leads to, without a user's name and password before it."""
+    try:
+        return quotable(urlsplit(location).netloc.rpartition("@")[2])
+    except ValueError:
+        return ""
 
 
 def _failure(answer: Answer, exchange: Exchange, said: str, wait: float | None) -> EnhancerError:
@@ -146,13 +151,11 @@ def _codes(payload: Payload) -> frozenset[int]:
 
 
 def _words(payload: Payload, exchange: Exchange) -> str:
-    """SDP's messages with the fields they name and their codes, without any secret that was sent."""
+    """SDP's messages with the fields they name and their codes, without any secret."""
     said = "; ".join(_sentence(message) for message in _messages(payload))
     if not said:
         said = ", ".join(str(part.get("status", "")) for part in _status_parts(payload))
-    for secret in exchange.log_in.values():
-        said = _without(secret, said)
-    return shorten(storable(said), _MOST_WORDS)
+    return quotable(said, exchange.log_in.values())
 
 
 def _sentence(message: Payload) -> str:
@@ -162,11 +165,6 @@ def _sentence(message: Payload) -> str:
     about = f" (field: {named})" if named else ""
     code = f" [{message['status_code']}]" if "status_code" in message else ""
     return f"{text}{about}{code}"
-
-
-def _without(secret: SecretStr, text: str) -> str:
-    value = secret.get_secret_value().rpartition(" ")[2]
-    return text.replace(value, "***") if len(value) > len("***") else text
 
 
 def _message(exchange: Exchange, answer: Answer, said: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from enhancer_dagster.adapters.service_desk.oauth import OAuthClient
 from enhancer_dagster.adapters.service_desk.wire import Answer, Exchange, process_wire
+from enhancer_dagster.adapters.service_desk.words import quotable
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.destinations import Destinations
 from enhancer_dagster.domain.errors import (
@@ -52,7 +53,8 @@ def refresh_access_token(
     token = payload.get("access_token")
     if isinstance(token, str) and token.isascii() and token.isprintable() and token:
         return SecretStr(token), _lifetime(payload.get("expires_in"))
-    raise _refusal(answer, str(payload.get("error", "no access_token in the answer")))
+    said = str(payload.get("error", "no access_token in the answer"))
+    raise _refusal(answer, quotable(said, (client.client_secret, client.refresh_token)))
 
 
 def _json(answer: Answer) -> Mapping[str, Any]:
@@ -72,7 +74,7 @@ def _lifetime(expires_in: object) -> timedelta:
 
 
 def _refusal(answer: Answer, said: str) -> EnhancerError:
-    message = f"{_NAME}: HTTP {answer.status}, {said[:100]}"
+    message = f"{_NAME}: HTTP {answer.status}, {said}"
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS or b"too many requests" in answer.body.lower():
         return ServiceDeskThrottledError(message, retry_after=THROTTLE_WINDOW_SECONDS)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

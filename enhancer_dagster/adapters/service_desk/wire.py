@@ -19,6 +19,7 @@ import httpx
 from pydantic import SecretStr
 
 from enhancer_dagster.adapters.guarded_loop import GuardedEventLoop, refusal_behind
+from enhancer_dagster.adapters.service_desk.words import quotable
 from enhancer_dagster.domain.deadlines import Deadline
 from enhancer_dagster.domain.destinations import Destinations
 from enhancer_dagster.domain.errors import (
@@ -116,7 +117,8 @@ class Wire:
             # Its text and its cause hold the header that cannot be sent.
             raise ServiceDeskRefusedError(f"{exchange.name} cannot be sent: it is no valid HTTP") from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, _AnswerTooLargeError) as error:
-            raise _as_domain_error(error, exchange, form) from error
+            # Nor is this one's cause shown: it may quote what is no HTTP in an answer.
+            raise _as_domain_error(error, exchange, form) from None
 
     def _wait(self, exchange: Coroutine[Any, Any, Answer]) -> Answer:
         future = asyncio.run_coroutine_threadsafe(exchange, self._loop)
@@ -206,4 +208,4 @@ def _reason(error: Exception) -> str:
         return f"no connection within {CONNECT_SECONDS:.0f} s"
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "no complete answer in time"
-    return str(error) or "the connection broke"
+    return quotable(str(error)) or "the connection broke"

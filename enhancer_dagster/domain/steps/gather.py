@@ -155,12 +155,15 @@ def _search(
     subject = credentials.masked(reading.ticket.subject)
     text = credentials.masked(html_to_text(strip_sections(reading.ticket.description or "")))
     found = gather_nodes(_nodes(run, subject, text, search, limits), limits.node_seconds, total)
+    state = _state(found, reading.errors).with_texts(credentials.masked)
+    for error in state.errors[len(reading.errors) :]:
+        logger.warning("context: {}: {}", error.node_name, error.message)
     return GatheredContext(
         run=run,
         subject=subject,
         text=text,
         priority=reading.ticket.priority,
-        state=_state(found, reading.errors).with_texts(credentials.masked),
+        state=state,
         content_hash=reading.content_hash,
         ticket_url=tenant.ticket_url(run.ticket_id),
     )
@@ -179,8 +182,6 @@ def _nodes(
 
 
 def _state(gathered: Gathered, earlier_errors: tuple[NodeError, ...]) -> WorkflowState:
-    for error in gathered.errors:
-        logger.warning("context: {}: {}", error.node_name, error.message)
     return WorkflowState(
         similar_tickets=tuple(gathered.found.get(SIMILAR_TICKETS, ())),
         kb_articles=tuple(gathered.found.get(KB_SEARCH, ())),
