@@ -52,6 +52,7 @@ def of_enhancement(enhancement: Enhancement) -> Metadata:
         "citations_removed": enhancement.citations_removed,
         "sentences_removed": enhancement.sentences_removed,
         "sentences_marked": enhancement.sentences_marked,
+        "code_removed": enhancement.code_removed,
     }
     return {name: dg.MetadataValue.text(str(value)) for name, value in shown.items() if value is not None}
 

@@ -1,7 +1,7 @@
 """What is known about a ticket before anything is written: the workflow's state (the owner's format)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -116,7 +116,15 @@ class WorkflowState(BaseModel):
     @property
     def source_ids(self) -> frozenset[str]:
         """All ids that a recommendation may cite."""
-        return frozenset(s.source_id for s in (*self.similar_tickets, *self.kb_articles, *self.ip_info))
+        return frozenset(self.source_texts)
+
+    @property
+    def source_texts(self) -> Mapping[str, str]:
+        """What each of them says, as plain text."""
+        tickets = {t.source_id: f"{t.subject}\n{t.resolution}" for t in self.similar_tickets}
+        articles = {a.source_id: f"{a.title}\n{a.content}" for a in self.kb_articles}
+        machines = {i.source_id: f"{i.ip}\n{i.hostname}\n{i.role}" for i in self.ip_info}
+        return tickets | articles | machines
 
     @property
     def nodes_failed(self) -> int:

@@ -1,9 +1,10 @@
 """The check of a whole answer, section by section and sentence by sentence."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from enhancer_dagster.domain.citations.code import holds_code
 from enhancer_dagster.domain.citations.ids import SourceIds
 from enhancer_dagster.domain.citations.sentences import CLOSERS, STOPS, WIDE_STOPS, has_words, split_sentences
 from enhancer_dagster.domain.errors import AnswerUnusableError
@@ -49,9 +50,10 @@ class CheckedAnswer:
         text: Markdown of at most `MOST_WORDS` words, the known sections in their order.
         citations_kept: Citations in `text`.
         citations_removed: Citations of something that was not among the sources.
-        sentences_removed: Sentences, and code, that presented a fact without a valid citation.
+        sentences_removed: Sentences that presented a fact without a valid citation.
         sentences_marked: Steps without a valid citation, kept and marked.
         sentences_cut: Sentences beyond the limit of words.
+        code_removed: Blocks of code that the source before them does not hold.
         cited: The sources that `text` cites, in order.
     """
 
@@ -61,18 +63,19 @@ class CheckedAnswer:
     sentences_removed: int
     sentences_marked: int
     sentences_cut: int
+    code_removed: int
     cited: tuple[str, ...]
 
 
 def check_answer(
-    text: str, finish_reason: str | None, source_ids: Collection[str], links: AllowedLinks | None = None
+    text: str, finish_reason: str | None, sources: Mapping[str, str], links: AllowedLinks | None = None
 ) -> CheckedAnswer:
     """Hold an answer against its sources.
 
     Args:
         text: The model's markdown.
         finish_reason: The gateway's word for why it ended.
-        source_ids: What may be cited.
+        sources: What may be cited: texts by id.
         links: Which links stay links; by default none.
 
     Raises:
@@ -81,13 +84,13 @@ def check_answer(
     """
     if finish_reason in _UNUSABLE:
         raise AnswerUnusableError(f"the answer cannot be used: {_UNUSABLE[finish_reason]}")
-    answer = _Answer(SourceIds(source_ids))
+    answer = _Answer(sources, SourceIds(sources))
     for block in read_blocks(_unwrapped(text), links):
         answer.add(block)
     checked = answer.checked()
     if not checked.text:
         raise AnswerUnusableError("the answer cannot be used: it is empty, or no source backs what it says")
-    if source_ids and not checked.cited:
+    if sources and not checked.cited:
         raise AnswerUnusableError("the answer cannot be used: it cites none of its sources")
     return checked
 
@@ -111,21 +114,23 @@ class _Unit:
 class _Answer:
     """An answer while it is being read."""
 
+    sources: Mapping[str, str]
     ids: SourceIds
     units: dict[str, list[_Unit]] = field(
         default_factory=lambda: {s: [] for s in (_BEFORE_SECTIONS, *SECTIONS)}
     )
     section: str = _BEFORE_SECTIONS
     section_level: int = 0
-    last_was_kept: bool = False
+    cited_last: Sequence[str] = ()
     citations_removed: int = 0
     sentences_removed: int = 0
     sentences_cut: int = 0
+    code_removed: int = 0
 
     def add(self, block: Block) -> None:
         title = _title(block)
         if title is not None:
-            self.section, self.section_level, self.last_was_kept = title, block.level or 6, False
+            self.section, self.section_level, self.cited_last = title, block.level or 6, ()
         elif block.kind is BlockKind.HEADING:
             self._leave_section(block)
         elif block.kind is BlockKind.CODE:
@@ -145,6 +150,7 @@ class _Answer:
             sentences_removed=self.sentences_removed,
             sentences_marked=sum(UNSOURCED in sentence for sentence in sentences),
             sentences_cut=self.sentences_cut,
+            code_removed=self.code_removed,
             cited=tuple(dict.fromkeys(cited)),
         )
 
@@ -152,7 +158,7 @@ class _Answer:
         """A heading of another name ends a section, unless it stands below it."""
         if heading.level <= self.section_level:
             self.section, self.section_level = _BEFORE_SECTIONS, 0
-        self.last_was_kept = False
+        self.cited_last = ()
 
     def _add_sentences(self, block: Block) -> None:
         normalised = self.ids.normalise(block.text)
@@ -160,7 +166,7 @@ class _Answer:
         sentences = split_sentences(normalised.text)
         kept = [checked for sentence in sentences if (checked := self._checked(sentence))]
         self.sentences_removed += len(sentences) - len(kept)
-        self.last_was_kept = bool(kept)
+        self.cited_last = [source_id for sentence in kept for source_id in self.ids.cited(sentence)]
         if kept:
             self.units[self.section].append(_Unit(block, kept))
 
@@ -174,11 +180,11 @@ class _Answer:
         return _marked(sentence) if self.section == NEXT_STEPS else None
 
     def _add_code(self, block: Block) -> None:
-        """Code cannot cite: it stands or falls with the sentence before it."""
-        if self.last_was_kept and not self.ids.invented(block.text):
+        """Code cannot cite: it stays where a source that is cited right before it holds it."""
+        if any(holds_code(self.sources[source_id], block.text) for source_id in self.cited_last):
             self.units[self.section].append(_Unit(block, [block.text]))
         else:
-            self.sentences_removed += 1
+            self.code_removed += 1
 
     def _cut_to_length(self) -> None:
         """Shorten the longest section from its end until the whole fits."""

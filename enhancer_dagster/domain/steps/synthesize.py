@@ -64,7 +64,7 @@ def synthesize(
         answer = without_credentials(completion.text)
         if personal_data is PersonalData.MASK:
             answer = without_personal_data(answer)
-        checked = check_answer(answer, completion.finish_reason, sent.state.source_ids, links)
+        checked = check_answer(answer, completion.finish_reason, sent.state.source_texts, links)
     except (
         LanguageModelUnavailableError,
         LanguageModelRefusedError,
@@ -101,4 +101,5 @@ def _with_ai(checked: CheckedAnswer, content: str, completion: Completion, now: 
         citations_removed=checked.citations_removed,
         sentences_removed=checked.sentences_removed,
         sentences_marked=checked.sentences_marked,
+        code_removed=checked.code_removed,
     )

@@ -99,6 +99,7 @@ class Enhancement(BaseModel):
         citations_removed: Citations of something that was not in the context.
         sentences_removed: Sentences that presented a fact without a valid citation.
         sentences_marked: Steps without a citation that were kept and marked.
+        code_removed: Blocks of code that no source cited before them holds.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -113,6 +114,7 @@ class Enhancement(BaseModel):
     citations_removed: int = 0
     sentences_removed: int = 0
     sentences_marked: int = 0
+    code_removed: int = 0
 
 
 class WrittenSection(BaseModel):
