@@ -3,7 +3,7 @@
 Without daemon and workers a run starts in milliseconds, and a test may have it vanish wherever it likes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -54,9 +54,9 @@ class Pipeline:
             subject, description=description, priority="Medium", announce=False
         ).ticket_id
 
-    def send(self, ticket_id: str) -> UUID:
+    def send(self, ticket_id: str, tenant_id: str = "acme") -> UUID:
         """A webhook about it, unlike any before; the job's id."""
-        sent = self.bridge.send(ticket_id=ticket_id, event=str(uuid4()))
+        sent = self.bridge.send(tenant_id, ticket_id=ticket_id, event=str(uuid4()))
         return UUID(sent.raise_for_status().json()["job_id"])
 
     def run(self, ports: Callable[[Ports], Ports] = lambda ports: ports, **resources: Any) -> str:
@@ -95,14 +95,15 @@ class Pipeline:
 
 
 @contextmanager
-def running_pipeline(postgres: EmbeddedPostgres, **settings: Any) -> Iterator[Pipeline]:
-    """A pipeline of its own, until the block ends."""
+def running_pipeline(
+    postgres: EmbeddedPostgres, tenant_ids: Iterable[str] = ("acme",), **settings: Any
+) -> Iterator[Pipeline]:
+    """A pipeline of its own, until the block ends; its tenants share one service desk."""
     with running_simulator(Simulator()) as desk, llm_server() as llm:
-        tenant = make_tenant("acme")
-        connection = tenant.service_desk.model_copy(
+        connection = make_tenant().service_desk.model_copy(
             update={"base_url": HttpUrl(desk.url), "api_key": SecretStr("simulator")}
         )
-        tenants = KnownTenants([tenant.model_copy(update={"service_desk": connection})])
+        tenants = KnownTenants([make_tenant(name, service_desk=connection) for name in tenant_ids])
         with shared_bridge(postgres, tenants, run_hard_limit_seconds=120) as bridge:
             chosen = {
                 "database_url": bridge.database_url,
