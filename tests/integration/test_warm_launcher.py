@@ -12,7 +12,7 @@ from uuid import uuid4
 import psutil
 import psycopg
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterRun, DagsterRunStatus
 
 from enhancer_dagster.runtime.postgres import EmbeddedPostgres
 from tests.launcher_project.deployment import Deployment, eventually, running
@@ -97,6 +97,21 @@ def test_a_run_canceled_while_it_waits_for_a_slot_never_starts(dagster: Deployme
     eventually(lambda: dagster.folder.read(waiting) is None, "the dispatcher has finished with the run")
     assert dagster.run(waiting).status == CANCELED
     assert "PIPELINE_START" not in dagster.event_types(waiting)
+
+
+def test_a_run_that_never_came_to_the_launcher_fails_and_one_that_waits_for_a_slot_does_not(
+    dagster: Deployment,
+) -> None:
+    busy = [dagster.launch("sleep_job", {"seconds": 600}) for _ in range(SLOTS)]
+    waiting = dagster.launch("empty_job")
+    lost = DagsterRun(job_name="empty_job", run_id=str(uuid4()), status=DagsterRunStatus.STARTING)
+    dagster.instance.add_run(lost)  # as where the daemon is killed between its two steps
+    assert dagster.wait(lost.run_id).status == FAILURE
+    assert "before it could hand it over" in dagster.messages(lost.run_id)
+    assert dagster.run(waiting).status == DagsterRunStatus.STARTING
+    for run_id in busy:
+        dagster.terminate(run_id)
+    assert dagster.wait(waiting).status == SUCCESS
 
 
 def test_a_killed_worker_fails_its_run_and_says_how(dagster: Deployment) -> None:

@@ -30,7 +30,8 @@ How it works::
 
 - `launcher`: the public `RunLauncher` interface; a thin client.
 - The dispatcher (`server`, `dispatcher`, `fleet`) queues runs, gives them to workers, ends them on request
-  or at their limit, and reports those that died. It keeps a record of every unfinished run on disk.
+  or at their limit, and reports those that died, and those that nobody hands over since their launcher died.
+  It keeps a record of every unfinished run on disk.
 - A template (`template_process`) imports the code and forks. A reload of the code location, or a change of a
   loaded file, makes a new one; workers of the old one finish their run. Code that cannot be preloaded runs
   in plain fresh processes, and each such run says why in its events.

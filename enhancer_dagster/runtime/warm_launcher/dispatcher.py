@@ -21,6 +21,10 @@ from enhancer_dagster.runtime.warm_launcher.workers import PlainWorker, Worker
 REPORT_SECONDS = 10.0
 """How long a stopping dispatcher tries to write what became of its runs; the next one tries again."""
 
+HANDOVER_SECONDS = 10.0
+"""A run that is being launched and has not come here for so long is not coming any more."""
+
+NEVER_CAME = "The process that was launching the run ended before it could hand it over to the run launcher."
 CANCELED_BEFORE_START = "Canceled while it waited for a worker."
 INTERRUPTED_BY_STOP = "The run launcher is being stopped, and the run is interrupted with it."
 LOST = "The run launcher's dispatcher ended unexpectedly, and the run's worker (process {}) with it."
@@ -61,8 +65,9 @@ class Dispatcher:
                 self._waiting.add(record.order)
             else:
                 kill_group(record.worker)
-                self._report_end(record.order, LOST.format(record.worker.split(":")[1]))
+                self._report_end(record.order.run_id, LOST.format(record.worker.split(":")[1]))
         self._dispatch()
+        self._background.run(self._end_lost_launches())
 
     def launch(self, order: RunOrder) -> None:
         """Take a run into care; when this returns it survives the end of this process."""
@@ -77,7 +82,7 @@ class Dispatcher:
         """Have a run end as CANCELED; whether it is in this dispatcher's care."""
         order = self._waiting.remove(run_id)
         if order is not None:
-            self._report_end(order, CANCELED_BEFORE_START, canceled=True)
+            self._report_end(order.run_id, CANCELED_BEFORE_START, canceled=True)
         elif (worker := self._running.get(run_id)) is not None:
             self._interrupt(worker)
         return self.knows(run_id)
@@ -113,6 +118,16 @@ class Dispatcher:
             await _wait_until(lambda: self._fleet.is_empty, 1)
         await _wait_until(lambda: not self._reporting, REPORT_SECONDS)
 
+    async def _end_lost_launches(self) -> None:
+        """Report runs that nobody hands over: Dagster calls a run STARTING before its launcher has it."""
+        awaited: set[str] = set()
+        while True:
+            await asyncio.sleep(HANDOVER_SECONDS)
+            unknown = {run_id for run_id in await self._reports.starting() if not self.knows(run_id)}
+            for run_id in unknown & awaited:
+                self._report_end(run_id, NEVER_CAME)
+            awaited = unknown
+
     def _dispatch(self) -> None:
         if self._stopping:
             return
@@ -128,7 +143,7 @@ class Dispatcher:
         try:
             worker.begin(order)
         except OSError as error:
-            self._report_end(order, f"The run's process could not be started: {error}")
+            self._report_end(order.run_id, f"The run's process could not be started: {error}")
             return
         self._running[order.run_id] = worker
         self._folder.write(Record(order=order, worker=worker.identity))
@@ -161,19 +176,19 @@ class Dispatcher:
         if done.error is None:
             self._forget(order.run_id)
         else:
-            self._report_end(order, f"The run's worker could not go on: {done.error}")
+            self._report_end(order.run_id, f"The run's worker could not go on: {done.error}")
         self._dispatch()
 
     def _note_end(self, worker: Worker, how: str) -> None:
         order = worker.finish()
         if order is not None:
             self._running.pop(order.run_id, None)
-            self._report_end(order, how)
+            self._report_end(order.run_id, how)
         self._dispatch()
 
-    def _report_end(self, order: RunOrder, reason: str, *, canceled: bool = False) -> None:
-        self._reporting.add(order.run_id)
-        self._background.run(self._report(order.run_id, reason, canceled))
+    def _report_end(self, run_id: str, reason: str, *, canceled: bool = False) -> None:
+        self._reporting.add(run_id)
+        self._background.run(self._report(run_id, reason, canceled))
 
     async def _report(self, run_id: str, reason: str, canceled: bool) -> None:
         logger.bind(run_id=run_id).info("run launcher: {}", reason)
