@@ -17,6 +17,7 @@ With `should_autocreate_tables: false` nobody looks for the tables at every star
 """
 
 import os
+import select
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -45,7 +46,7 @@ EXTRA_CONNECTIONS = 32
 `KEPT_CONNECTIONS` are closed on return. A worker opens one."""
 
 TRUSTED_IDLE_SECONDS = 5.0
-"""A connection unused for longer is asked whether it still works before it is handed out."""
+"""A connection that was unused for longer is asked whether it still works before it is handed out."""
 
 
 class KnownSchema:
@@ -172,10 +173,13 @@ def _note_return(_connection: object, entry: "ConnectionPoolEntry") -> None:
 def _verify_idle(connection: "DBAPIConnection", entry: "ConnectionPoolEntry", _proxy: object) -> None:
     """Find connections that the server closed meanwhile.
 
-    `pool_pre_ping` would do it at every use, some sixty times a run.
+    `pool_pre_ping` would ask at every use, some sixty times a run. A server that ends in good order or is
+    killed makes its socket readable; one that is cut off does not.
     """
     returned = entry.info.get("returned")
-    if returned is None or time.monotonic() - returned < TRUSTED_IDLE_SECONDS:
+    if returned is None:
+        return
+    if time.monotonic() - returned < TRUSTED_IDLE_SECONDS and not _is_readable(connection):
         return
     cursor = connection.cursor()
     try:
@@ -184,3 +188,9 @@ def _verify_idle(connection: "DBAPIConnection", entry: "ConnectionPoolEntry", _p
         raise InvalidatePoolError("the server closed a pooled connection") from error
     finally:
         cursor.close()
+
+
+def _is_readable(connection: "DBAPIConnection") -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,9 @@ import pytest
 import sqlalchemy
 import yaml
 from dagster_postgres import PostgresEventLogStorage
+from dagster_postgres.utils import DagsterPostgresException
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.exc import OperationalError
 
 from enhancer_dagster.runtime.dagster_storage import create_tables, with_psycopg2
@@ -26,6 +30,7 @@ ROWS = """
     SELECT event::jsonb, dagster_event_type, timestamp, step_key, asset_key, partition
     FROM event_logs ORDER BY id
 """
+CUT = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
 ELSEWHERE = {"message", "ASSET_MATERIALIZATION", "RUN_FAILURE", "PIPELINE_FAILURE"}
 """Not, or under another name, among the events that `execute_in_process` returns."""
 
@@ -54,11 +59,25 @@ class Observed:
         return True
 
     def cut_connections(self) -> None:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        with self._outside() as connection:
+            connection.execute(CUT, [self._name])
+
+    @contextmanager
+    def unreachable(self) -> Iterator[None]:
+        """Nobody gets a connection, and those who have one lose it."""
+        switch = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with self._outside() as connection:
+            connection.execute(switch.format(sql.Identifier(self._name), False))
+            connection.execute(CUT, [self._name])
+            yield
+            connection.execute(switch.format(sql.Identifier(self._name), True))
+
+    @property
+    def _name(self) -> str:
+        return conninfo_to_dict(self.url)["dbname"]  # type: ignore[return-value]
+
+    def _outside(self) -> psycopg.Connection:
+        return psycopg.connect(self.url, dbname="postgres", autocommit=True)
 
 
 @pytest.fixture
@@ -207,11 +226,16 @@ def test_who_does_not_execute_the_run_stores_at_once(observed: Observed) -> None
     assert observed.events(run.run_id) == [("ENGINE_EVENT", None)]
 
 
-def test_a_cut_connection_loses_nothing_that_is_held_back(observed: Observed) -> None:
+def test_a_connection_that_the_server_closed_a_moment_ago_is_not_used(observed: Observed) -> None:
+    for _ in range(3):
+        assert observed.instance.get_runs() == []
+        observed.cut_connections()
+
+
+def test_an_outage_loses_nothing_that_is_held_back(observed: Observed) -> None:
     @dg.op
     def breaks(context: dg.OpExecutionContext, number: int) -> None:
-        observed.cut_connections()
-        with pytest.raises(OperationalError):
+        with observed.unreachable(), pytest.raises((OperationalError, DagsterPostgresException)):
             observed.storage.flush()
 
     @dg.job(executor_def=dg.in_process_executor)
