@@ -25,6 +25,11 @@ from enhancer_dagster.domain.errors import ConfigurationError
 from enhancer_dagster.settings import Settings
 
 WAIT_SECONDS = 120.0
+
+SAME_SECTION_SECONDS = 1.0
+"""A section says to the second when it was generated. Two runs that write theirs in the same second write the
+same, and the second one finds that nothing is left to be written."""
+
 _END_LEASE = """
     UPDATE bridge.jobs SET lease_expires_at = now() WHERE state = 'running' AND run_id = %s
 """
@@ -79,6 +84,7 @@ def run(*, without_fence: bool) -> Verdict:
         system.senders.send_one()
         _await(holder.held.is_set, "a run asks the LLM")
         logger.info("chaos: run {} is held up, and its lease ends", holder.run_id)
+        time.sleep(SAME_SECTION_SECONDS)
         try:
             _take_over(system, str(holder.run_id))
         finally:
