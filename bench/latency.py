@@ -48,6 +48,7 @@ def measure(live: Deployment, tickets: int, rounds: int) -> Latencies:
     Raises:
         SystemExit: A ticket was not completed.
     """
+    time.sleep(TICKET_SECONDS)  # the warm-up's tickets came all at once, and all lanes are between turns
     idle = live.enhance_spaced(tickets, TICKET_SECONDS)
     live.services.delay(llm=LLM_SECONDS, desk=DESK_SECONDS)
     with_llm = live.enhance_spaced(tickets, TICKET_SECONDS)
